@@ -1,0 +1,193 @@
+"""The one interface: what a published system must say of itself, and what a user gets from it."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from unflat.data.kinds import Extent
+from unflat.geometry.cameras import Cameras
+from unflat.geometry.meshes import Mesh
+
+
+@dataclass(frozen=True)
+class Light:
+    """One white distant light and ambient light: shading = ambient + diffuse * max(0, normal . direction)."""
+
+    ambient: Float[Tensor, "b"]
+    diffuse: Float[Tensor, "b"]
+    direction: Float[Tensor, "b 3"]
+    """unit, towards the light, in the frame of the normals it shades"""
+
+    def __getitem__(self, index: "int | slice | Tensor") -> "Light":
+        return Light(self.ambient[index], self.diffuse[index], self.direction[index])
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a method gives. It fills the fields it names in `gives`; all others stay None.
+
+    Maps are in the query's view, with colours in [0, 1]; the same in the object's own frame stand in `canonical`.
+    """
+
+    rgb: Float[Tensor, "b h w 3"] | None = None
+    """the picture as the method explains it"""
+    depth: Float[Tensor, "b h w"] | None = None
+    """along z; NaN where opacity is under 0.5"""
+    normals: Float[Tensor, "b h w 3"] | None = None
+    """unit, in the camera's frame, towards the camera"""
+    albedo: Float[Tensor, "b h w 3"] | None = None
+    shading: Float[Tensor, "b h w"] | None = None
+    """what albedo is multiplied with; may exceed 1"""
+    opacity: Float[Tensor, "b h w"] | None = None
+    confidence: Float[Tensor, "b h w"] | None = None
+    """in [0, 1]; for a symmetric method, how well the mirrored object explains the pixel"""
+    light: Light | None = None
+    cameras: Cameras | None = None
+    mesh: tuple[Mesh, ...] | None = None
+    """one a picture, in the object's own frame"""
+    canonical: "Prediction | None" = None
+
+    @property
+    def filled(self) -> tuple[str, ...]:
+        """Names of the fields that are there."""
+        return tuple(f.name for f in fields(self) if getattr(self, f.name) is not None)
+
+
+class Losses:
+    """Named, already weighted terms, whose sum is minimised, and figures that are only logged."""
+
+    def __init__(self, terms: dict[str, Tensor], figures: dict[str, Tensor] | None = None) -> None:
+        self.terms = terms
+        self.figures = figures or {}
+
+    @property
+    def total(self) -> Tensor:
+        return torch.stack([term.float() for term in self.terms.values()]).sum()
+
+
+@dataclass(frozen=True)
+class Group:
+    """Parameters that one rule updates."""
+
+    parameters: Sequence[nn.Parameter]
+    rule: str = "adam"
+    """adam (decay as L2 in the gradient, as published by most) or adamw"""
+    rate: float = 1.0
+    """times `Training.rate`"""
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    decay: float = 0.0
+    schedule: Callable[[int], float] | None = None
+    """step -> factor on the rate; None takes the run's"""
+
+
+class Method(nn.Module):
+    """A published system. Concrete methods are final and say what they take and give:
+
+    class Unsup3D(Method, takes=Photos, gives=("depth", ...)):
+
+    `needs` names fields of the data that must be there, `asks` is what `predict` is given (the kind of data unless
+    said otherwise).
+    """
+
+    takes: ClassVar[type]
+    needs: ClassVar[tuple[str, ...]]
+    asks: ClassVar[type]
+    gives: ClassVar[tuple[str, ...]]
+    Config: ClassVar[type]
+
+    config: Any
+    extent: Extent
+
+    def __init_subclass__(
+        cls,
+        *,
+        takes: type,
+        gives: tuple[str, ...],
+        needs: tuple[str, ...] = (),
+        asks: type | None = None,
+        **keywords: Any,
+    ) -> None:
+        super().__init_subclass__(**keywords)
+        if cls.__mro__[1] is not Method:
+            raise TypeError(f"{cls.__name__} inherits from {cls.__mro__[1].__name__}: methods are final, inherit from Method")
+        unknown = set(gives) - {f.name for f in fields(Prediction)}
+        if unknown:
+            raise TypeError(f"{cls.__name__} gives {sorted(unknown)}, which are no fields of Prediction")
+        cls.takes, cls.needs, cls.asks, cls.gives = takes, needs, asks or takes, gives
+
+    def __init__(self, config: Any, extent: Extent) -> None:
+        super().__init__()
+        self.config = config
+        self.extent = extent
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    @classmethod
+    def check(cls, data: Any) -> None:
+        """Raise ValueError unless the data are of the kind this method takes and hold what it needs."""
+        if not isinstance(data, cls.takes):
+            raise ValueError(f"{cls.__name__} takes {cls.takes.__name__}, but was given {type(data).__name__}")
+        missing = [name for name in cls.needs if getattr(data, name) is None]
+        if missing:
+            raise ValueError(
+                f"{cls.__name__} needs {', '.join(missing)}, but the data hold only "
+                f"{', '.join(data.known) or 'pictures'}; add {' and '.join(missing)} beside the pictures"
+            )
+
+    def prepare(self, data: Any) -> None:
+        """Look at the data once before the first step, never on resume. What is found becomes a buffer."""
+
+    def batches(self, data: Any, step: int, seed: int) -> Iterator[Any]:
+        """Training batches from `step` on, a function of the seed, the step and the method's buffers only."""
+        raise NotImplementedError(f"{type(self).__name__} is not trained")
+
+    def losses(self, batch: Any, step: int) -> Losses:
+        """What is minimised on one batch."""
+        raise NotImplementedError(f"{type(self).__name__} is not trained")
+
+    def parameter_groups(self) -> list[Group]:
+        """What the live stage trains; asked again after `update` returned True."""
+        return [Group([p for p in self.parameters() if p.requires_grad])]
+
+    def update(self, step: int) -> bool:
+        """What changes outside the gradient; True if parameters were replaced."""
+        return False
+
+    def predict(self, query: Any) -> Prediction:
+        """The answer to a query that fits in memory; see `predict_in_pieces`."""
+        raise NotImplementedError
+
+
+def parameters_of(modules: Iterable[nn.Module]) -> list[nn.Parameter]:
+    """The parameters of several modules, in order."""
+    return [p for module in modules for p in module.parameters() if p.requires_grad]
+
+
+def joined(predictions: Sequence[Prediction]) -> Prediction:
+    """Predictions of consecutive pieces of a query as one."""
+    first = predictions[0]
+    if len(predictions) == 1:
+        return first
+    return replace(first, **{name: _join([getattr(p, name) for p in predictions]) for name in first.filled})
+
+
+def _join(parts: list[Any]) -> Any:
+    first = parts[0]
+    if isinstance(first, Tensor):
+        return torch.cat(parts)
+    if isinstance(first, tuple):
+        return tuple(item for part in parts for item in part)
+    if isinstance(first, Prediction):
+        return joined(parts)
+    if isinstance(first, (int, float)) or not hasattr(first, "__dataclass_fields__"):
+        return first
+    if not any(isinstance(getattr(first, f.name), Tensor) or hasattr(getattr(first, f.name), "__dataclass_fields__") for f in fields(first)):
+        return first  # plain data that the pieces share, such as a pinhole
+    return type(first)(**{f.name: _join([getattr(p, f.name) for p in parts]) for f in fields(first)})

@@ -1,0 +1,59 @@
+# Everything here sets up its own environment first: there is nothing to install by hand but Python and make.
+#
+#   make demo      faces and three real photos -> meshes, videos and a report, in demo/
+#   make test      lint, types, layers and the tests
+#
+#   VENV=DIR             where the environment goes (.venv)
+#   PYTHON=python3.12    which Python makes it (the first of python3, python3.13, 3.12, 3.11 that fits)
+#   TORCH=torch==2.12.0  another torch than the one in requirements-dev.txt
+#   TORCH_INDEX=URL      where to take torch from (a wheel index, as PyTorch's install page names them)
+
+VENV ?= .venv
+PYTHON ?=
+TORCH ?=
+TORCH_INDEX ?=
+PYTEST_ARGUMENTS ?=
+
+# torch's OpenMP threads spin while they wait, which costs a factor of five wherever another process runs.
+export OMP_WAIT_POLICY = PASSIVE
+export VENV PYTHON TORCH TORCH_INDEX
+BIN = $(VENV)/bin
+# Tests run one thread each: results do not depend on the machine, and a busy one does not crawl.
+TESTING = OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m pytest
+
+.PHONY: help setup demo test soak lint types format benchmarks clean
+.DEFAULT_GOAL := help
+
+help:  ## what can be made
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup:  ## the environment in .venv (the others call it)
+	@sh tools/set_up.sh
+
+demo: setup  ## generated faces and three real photos in 3D, into demo/ (at most 3 minutes)
+	@$(BIN)/python -m unflat demo --out demo
+
+test: lint types  ## lint, types, layers and the tests (under 5 minutes on 2 cores)
+	@$(TESTING) $(PYTEST_ARGUMENTS)
+
+soak: setup  ## the long checks
+	@$(TESTING) -m soak $(PYTEST_ARGUMENTS)
+
+lint: setup  ## style, formatting, layers
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports --no-logo
+
+types: setup  ## mypy
+	@$(BIN)/mypy
+
+format: setup  ## put the sources into the house's format
+	@$(BIN)/ruff check --fix --quiet . || true
+	@$(BIN)/ruff format .
+
+benchmarks: setup  ## the tables in benchmarks/README.md and README.md, from the records
+	@$(BIN)/python benchmarks/tables.py
+
+clean:  ## remove what the tools leave behind, the environment too
+	rm -rf $(VENV) demo dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -5,7 +5,7 @@ import triton.language as tl  # type: ignore[import-not-found, import-untyped, u
 
 
 @triton.jit  # type: ignore[untyped-decorator, unused-ignore]
-def visit(corners, triangles, packed, vertices, count, height, width, edge, thin, lanes: tl.constexpr):  # type: ignore[no-untyped-def]
+def visit(corners, triangles, winner, vertices, count, height, width, edge, thin, last, lanes: tl.constexpr):  # type: ignore[no-untyped-def]
     """One program: `lanes` triangles of one item of the batch; each lane walks its own bounding box."""
     item = tl.program_id(0).to(tl.int64)
     t = tl.program_id(1) * lanes + tl.arange(0, lanes)
@@ -18,31 +18,39 @@ def visit(corners, triangles, packed, vertices, count, height, width, edge, thin
     bu, bv, bz = tl.load(base + j * 3), tl.load(base + j * 3 + 1), tl.load(base + j * 3 + 2)
     cu, cv, cz = tl.load(base + k * 3), tl.load(base + k * 3 + 1), tl.load(base + k * 3 + 2)
     # float64 as in the CPU loop: single precision cannot tell on which side of a shared edge a pixel lies
-    au, av, az = au.to(tl.float64), av.to(tl.float64), az.to(tl.float64)
-    bu, bv, bz = bu.to(tl.float64), bv.to(tl.float64), bz.to(tl.float64)
-    cu, cv, cz = cu.to(tl.float64), cv.to(tl.float64), cz.to(tl.float64)
-    left = tl.maximum(tl.ceil(tl.minimum(tl.minimum(au, bu), cu) - edge - 0.5), 0.0).to(tl.int32)
-    right = tl.minimum(tl.floor(tl.maximum(tl.maximum(au, bu), cu) + edge - 0.5), width - 1.0).to(tl.int32)
-    top = tl.maximum(tl.ceil(tl.minimum(tl.minimum(av, bv), cv) - edge - 0.5), 0.0).to(tl.int32)
-    bottom = tl.minimum(tl.floor(tl.maximum(tl.maximum(av, bv), cv) + edge - 0.5), height - 1.0).to(tl.int32)
+    au, av, az = au.to(tl.float64) - 0.5, av.to(tl.float64) - 0.5, az.to(tl.float64)
+    bu, bv, bz = bu.to(tl.float64) - 0.5, bv.to(tl.float64) - 0.5, bz.to(tl.float64)
+    cu, cv, cz = cu.to(tl.float64) - 0.5, cv.to(tl.float64) - 0.5, cz.to(tl.float64)
+    # kept inside the picture before they become integers: a vertex may be anywhere
+    left = tl.minimum(tl.maximum(tl.ceil(tl.minimum(tl.minimum(au, bu), cu) - edge), 0.0), width * 1.0)
+    right = tl.maximum(tl.minimum(tl.floor(tl.maximum(tl.maximum(au, bu), cu) + edge), width - 1.0), -1.0)
+    top = tl.minimum(tl.maximum(tl.ceil(tl.minimum(tl.minimum(av, bv), cv) - edge), 0.0), height * 1.0)
+    bottom = tl.maximum(tl.minimum(tl.floor(tl.maximum(tl.maximum(av, bv), cv) + edge), height - 1.0), -1.0)
     area = (bu - au) * (cv - av) - (bv - av) * (cu - au)
     there = there & (tl.abs(area) >= thin) & (az > 0) & (bz > 0) & (cz > 0) & (right >= left) & (bottom >= top)
-    safe = tl.where(there, area, 1.0)
-    da, db, dc = -(cv - bv) / safe, -(av - cv) / safe, -(bv - av) / safe
-    ra, rb, rc = (cu - bu) / safe, (au - cu) / safe, (bu - au) / safe
-    sa, sb, sc = -edge * tl.sqrt(da * da + ra * ra), -edge * tl.sqrt(db * db + rb * rb), -edge * tl.sqrt(dc * dc + rc * rc)
-    columns = tl.where(there, right - left + 1, 0)
-    visits = tl.where(there, columns * (bottom - top + 1), 0)
+    share = 1.0 / tl.where(there, tl.abs(area), 1.0)
+    an, bn, cn = 1.0 / tl.where(there, az, 1.0), 1.0 / tl.where(there, bz, 1.0), 1.0 / tl.where(there, cz, 1.0)
+    least, most = tl.minimum(tl.minimum(an, bn), cn), tl.maximum(tl.maximum(an, bn), cn)
+    # the edges opposite to a, b and c, as vectors, and what a pixel may lack
+    side = tl.where(area > 0, 1.0, -1.0)
+    a_du, a_dv, b_du, b_dv = side * (cu - bu), side * (cv - bv), side * (au - cu), side * (av - cv)
+    c_du, c_dv = side * (bu - au), side * (bv - av)
+    a_least = -edge * tl.maximum(tl.abs(a_du), tl.abs(a_dv))
+    b_least = -edge * tl.maximum(tl.abs(b_du), tl.abs(b_dv))
+    c_least = -edge * tl.maximum(tl.abs(c_du), tl.abs(c_dv))
+    left, top = tl.where(there, left, 0.0).to(tl.int32), tl.where(there, top, 0.0).to(tl.int32)
+    columns = tl.where(there, right, -1.0).to(tl.int32) - left + 1
+    visits = columns * (tl.where(there, bottom, -1.0).to(tl.int32) - top + 1)
     for step in range(tl.max(visits, 0)):
-        live = step < visits
         row = top + step // tl.maximum(columns, 1)
         column = left + step % tl.maximum(columns, 1)
-        y, x = row.to(tl.float64) + 0.5, column.to(tl.float64) + 0.5
-        wa = ra * (y - bv) + da * (x - bu)
-        wb = rb * (y - cv) + db * (x - cu)
-        wc = rc * (y - av) + dc * (x - au)
-        live = live & (wa >= sa) & (wb >= sb) & (wc >= sc)
-        depth = 1.0 / tl.where(live, wa / az + wb / bz + wc / cz, 1.0)
-        # positive floats order like their bits: depth in the upper half, triangle in the lower
-        bits = depth.to(tl.float32).to(tl.int32, bitcast=True).to(tl.int64)
-        tl.atomic_min(packed + item * height * width + row * width + column, (bits << 32) | t.to(tl.int64), mask=live)
+        y, x = row.to(tl.float64), column.to(tl.float64)
+        a = a_du * (y - bv) - a_dv * (x - bu)
+        b = b_du * (y - cv) - b_dv * (x - cu)
+        c = c_du * (y - av) - c_dv * (x - au)
+        inside = (step < visits) & (a >= a_least) & (b >= b_least) & (c >= c_least)
+        nearness = tl.minimum(tl.maximum((a * an + b * bn + c * cn) * share, least), most)
+        # positive floats order like their bits: nearness in the upper half, the lower index as the greater number below
+        bits = tl.where(inside, nearness, 1.0).to(tl.float32).to(tl.int32, bitcast=True).to(tl.int64)
+        place = (item * height + row) * width + column
+        tl.atomic_max(winner + place, (bits << 32) | (last - t).to(tl.int64), mask=inside)

@@ -1,0 +1,213 @@
+"""Compares what a method gives with the truth the data hold, beside what knows nothing of the picture.
+
+Figures have the names that tables print. SIDE is in units of 1e-2, angles are in degrees, shares are in [0, 1].
+The two trivial baselines are scored on the same pixels as the method: constant depth, and the per-pixel mean of the
+training depths.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from rich.table import Table
+from torch import Tensor
+
+from unflat.data.kinds import Photos
+from unflat.geometry.cameras import Pinhole
+from unflat.geometry.rotations import euler_from_rotation
+from unflat.method import Method, Prediction, predictions
+from unflat.metrics.depth import depth_scores, yaw_slope
+
+LOWER_IS_BETTER = ("SIDE", "MAD", "MAE", "reconstruction")
+OBSERVABLE = 5.0
+"""degrees of yaw spread, under which photos do not show shape"""
+FIELD_OF_VIEW = math.radians(10)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The figures of a method on some pictures."""
+
+    figures: dict[str, float]
+    """over all pictures, by name"""
+    per_image: dict[str, np.ndarray]
+    """[n] of each picture, by name; NaN where it could not be scored"""
+    names: tuple[str, ...]
+    """of the pictures"""
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def headline(self) -> str:
+        """The figure to choose weights by; lower is better."""
+        return "SIDE" if "SIDE" in self.figures else "reconstruction"
+
+    @property
+    def headline_value(self) -> float:
+        """Infinite where nothing could be scored, so that it is never chosen."""
+        value = self.figures.get(self.headline, math.nan)
+        return value if math.isfinite(value) else math.inf
+
+    @property
+    def floors(self) -> dict[str, tuple[float, str]]:
+        """What shape must at least reach to be called learned: a bound and which side of it is better, by figure."""
+        f = self.figures
+        if "SIDE" not in f:
+            return {}
+        bounds = {m: (min(f[f"{m}, average depth"], 0.6 * f[f"{m}, constant depth"]), "lower") for m in ("SIDE", "MAD")}
+        return {**bounds, "coverage": (0.95, "higher"), "better than the twin": (0.95, "higher")}
+
+    def table(self) -> Table:
+        """For a terminal."""
+        table = Table(title=f"{len(self.names)} pictures", caption="\n".join(self.warnings) or None)
+        table.add_column("figure")
+        table.add_column("value", justify="right")
+        table.add_column("spread over pictures", justify="right")
+        for name, value in self.figures.items():
+            spread = f"{np.nanstd(self.per_image[name]):.3f}" if name in self.per_image else ""
+            table.add_row(name, f"{value:.3f}", spread)
+        return table
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data; what could not be scored is null."""
+        return {
+            "figures": {name: _or_none(value) for name, value in self.figures.items()},
+            "warnings": list(self.warnings),
+            "names": list(self.names),
+            "per_image": {name: [_or_none(v) for v in values.tolist()] for name, values in self.per_image.items()},
+        }
+
+
+@dataclass
+class _Seen:
+    """What is gathered piece by piece."""
+
+    per_image: dict[str, list[Tensor]] = field(default_factory=dict)
+    yaw: list[Tensor] = field(default_factory=list)
+
+    def add(self, scores: Mapping[str, Tensor]) -> None:
+        for name, values in scores.items():
+            self.per_image.setdefault(name, []).append(values.detach().double().cpu())
+
+
+def evaluate(
+    method: Method, photos: Photos, *, average: Float[Tensor, "h w"] | None = None, piece: int = 64
+) -> Evaluation:
+    """The figures of `method` on `photos`, as far as their truth goes.
+
+    `average` is the mean depth of the training set (see `average_depth`); without it, that of `photos`.
+    """
+    if len(photos) == 0:
+        raise ValueError("there are no pictures to evaluate")
+    method.check(photos)
+    if average is None:
+        average = average_depth(photos)
+    seen = _Seen()
+    for part, prediction in predictions(method, photos, piece):
+        seen.add(_appearance(prediction, part))
+        if prediction.depth is not None and part.depth is not None and average is not None:
+            seen.add(_shape(prediction.depth.cpu(), part, average))
+        if prediction.cameras is not None:
+            seen.yaw.append(euler_from_rotation(prediction.cameras.camera_from_world.rotation.cpu())[:, 1])
+    per_image = {name: torch.cat(values).numpy() for name, values in seen.per_image.items()}
+    figures = {name: _mean(values) for name, values in per_image.items()}
+    if "SIDE" in figures:
+        figures |= _shares(per_image, figures)
+    if seen.yaw:
+        figures |= _view(torch.cat(seen.yaw), photos)
+    return Evaluation(figures, per_image, tuple(photos.names), _warnings(figures))
+
+
+def average_depth(photos: Photos, piece: int = 512) -> Float[Tensor, "h w"] | None:
+    """The mean depth at every pixel over the pictures that have the object there; None if the depth is not known.
+
+    Pixels that never show the object take the mean of the others.
+    """
+    if photos.depth is None:
+        return None
+    total, count = np.zeros(photos.depth.shape[1:]), np.zeros(photos.depth.shape[1:])
+    for start in range(0, len(photos), piece):
+        depth = np.asarray(photos.depth[start : start + piece], dtype=np.float64)
+        total += np.nansum(depth, 0)
+        count += (~np.isnan(depth)).sum(0)
+    mean = total / np.maximum(count, 1)
+    mean[count == 0] = mean[count > 0].mean() if (count > 0).any() else 1.0
+    return torch.from_numpy(mean)
+
+
+def _appearance(prediction: Prediction, photos: Photos) -> dict[str, Tensor]:
+    """How the picture is explained: mean absolute difference of colours where the object is, and how much that is."""
+    known = torch.ones(photos.rgb.shape[:3], dtype=torch.bool)
+    if prediction.opacity is not None:
+        known = prediction.opacity.cpu() >= 0.5
+    scores = {"seen": known.double().mean((1, 2))}
+    if prediction.rgb is not None:
+        error = (prediction.rgb.cpu().double() - torch.tensor(np.asarray(photos.rgb)) / 255).abs().mean(-1)
+        scores["reconstruction"] = error.where(known, 0.0).sum((1, 2)) / known.sum((1, 2))
+    return scores
+
+
+def _shape(depth: Float[Tensor, "b h w"], photos: Photos, average: Float[Tensor, "h w"]) -> dict[str, Tensor]:
+    """Depth against its truth, and the baselines on the same pixels."""
+    truth = torch.tensor(np.asarray(photos.depth), dtype=torch.float64)
+    camera = Pinhole.across_centres(truth.shape[-1], photos.field_of_view or FIELD_OF_VIEW)
+    ours = depth_scores(depth, truth, camera)
+    where = depth.isnan()
+    constant = depth_scores(torch.ones_like(truth).masked_fill(where, torch.nan), truth, camera)
+    mean = depth_scores(average.expand_as(truth).masked_fill(where, torch.nan), truth, camera)
+    scores = {"SIDE": 100 * ours.side, "MAD": ours.mad, "coverage": ours.coverage, "MAE": ours.mae}
+    scores |= {"SIDE, average depth": 100 * mean.side, "MAD, average depth": mean.mad}
+    scores |= {"SIDE, constant depth": 100 * constant.side, "MAD, constant depth": constant.mad}
+    return scores | {"SIDE of the twin": 100 * ours.side_twin, "MAD of the twin": ours.mad_twin}
+
+
+def _shares(per_image: Mapping[str, np.ndarray], figures: Mapping[str, float]) -> dict[str, float]:
+    """How often the relief is the right way out, and errors as shares of the baselines'."""
+    scored = ~np.isnan(per_image["SIDE"])
+    better = (per_image["SIDE"] < per_image["SIDE of the twin"])[scored]
+    bulging = (per_image["MAD"] < per_image["MAD of the twin"])[scored]
+    shares = {"scored": float(scored.mean()), "better than the twin": _mean(better), "bulging": _mean(bulging)}
+    for metric in ("SIDE", "MAD"):
+        for baseline in ("average depth", "constant depth"):
+            shares[f"{metric} / {baseline}"] = figures[metric] / max(figures[f"{metric}, {baseline}"], 1e-12)
+    return shares
+
+
+def _view(yaw: Float[Tensor, "n"], photos: Photos) -> dict[str, float]:
+    """How far the views are apart, and how they follow the true ones."""
+    figures = {"yaw spread": float(yaw.double().rad2deg().std(correction=0))}
+    if photos.view is None or len(yaw) < 2:
+        return figures
+    true = torch.tensor(np.asarray(photos.view))[:, 1]
+    agreement = yaw_slope(yaw, true)
+    figures["true yaw spread"] = float(true.double().rad2deg().std(correction=0))
+    return {**figures, "yaw correlation": agreement.correlation, "yaw slope": agreement.slope}
+
+
+def _warnings(figures: Mapping[str, float]) -> tuple[str, ...]:
+    found = []
+    if figures.get("yaw spread", math.inf) < OBSERVABLE:
+        found.append(
+            f"the viewpoints found are within {figures['yaw spread']:.1f} degrees of yaw (standard deviation): shape "
+            "cannot be seen from photos that all look from one side, or it has not been learned yet"
+        )
+    if figures.get("better than the twin", 1.0) < 0.5:
+        found.append(
+            f"turned inside out, the relief is nearer to the truth on {1 - figures['better than the twin']:.0%} of the "
+            "pictures: the solution is inverted; train again with another seed"
+        )
+    if figures.get("scored", 1.0) < 1:
+        found.append(f"{1 - figures['scored']:.1%} of the pictures have no pixel that could be compared")
+    return tuple(found)
+
+
+def _mean(values: np.ndarray) -> float:
+    known = values[~np.isnan(values.astype(float))]
+    return float(known.mean()) if len(known) else math.nan
+
+
+def _or_none(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None

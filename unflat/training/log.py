@@ -1,0 +1,141 @@
+"""What a run tells: JSON lines, TensorBoard if it is installed, and a progress bar or plain lines."""
+
+import json
+import math
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+
+class Log:
+    """Writes to `folder`/log.jsonl and shows progress, both only if told so."""
+
+    def __init__(self, folder: Path, steps: int, done: int, *, write: bool = True, quiet: bool = False) -> None:
+        self.steps = steps
+        path = folder / "log.jsonl" if write else Path(os.devnull)
+        if write:
+            rewind(path, done)
+        self._file = path.open("a", encoding="utf-8")
+        self._boards = _tensorboard(folder, done) if write else None
+        self._console = Console(quiet=quiet)
+        self._validation = ""
+        self._sums: dict[str, tuple[Any, int]] = {}
+        self._count = self._images = 0
+        self._since = time.perf_counter()
+        self._bar = Progress(
+            TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(), TextColumn("{task.fields[figure]}"), console=self._console,
+            disable=quiet or not self._console.is_terminal,
+        )  # fmt: skip
+        self._task = self._bar.add_task("training", total=steps, completed=done, rate="", figure="")
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.stop()
+        self._file.close()
+        if self._boards is not None:
+            self._boards.close()
+
+    def count(self, figures: Mapping[str, Any], images: int) -> None:
+        """Add one step's figures (numbers or tensors without gradient, read only when a line is due)."""
+        for name, value in figures.items():
+            total, times = self._sums.get(name, (0.0, 0))
+            self._sums[name] = total + value, times + 1
+        self._count += 1
+        self._images += images
+        self._bar.update(self._task, advance=1)
+
+    def line(self, step: int, **more: float) -> None:
+        """A line with the means over the steps counted since the last one."""
+        seconds = time.perf_counter() - self._since
+        means = {name: float(total) / times for name, (total, times) in self._sums.items()}
+        rate = self._images / max(seconds, 1e-9)
+        self.write(step, "training", {**means, **more, "images_per_second": rate})
+        self._bar.update(self._task, rate=f"{rate:.0f} images/s")
+        if not self._console.is_terminal:
+            left = (self.steps - step) * seconds / max(self._count, 1)
+            self.say(
+                f"step {step}/{self.steps}  loss {means.get('loss', math.nan):.4f}  {rate:.0f} images/s  "
+                f"{left / 60:.1f} min left  {self._validation}"
+            )
+        self._sums.clear()
+        self._count = self._images = 0
+        self._since = time.perf_counter()
+
+    def validated(self, step: int, figures: Mapping[str, float], headline: str) -> None:
+        """The figures of an evaluation; `headline` is the one shown with the progress."""
+        self._validation = f"{headline} {figures[headline]:.4g}" if headline in figures else ""
+        self.write(step, "validation", figures)
+        self._bar.update(self._task, figure=self._validation)
+
+    def write(self, step: int, kind: str, figures: Mapping[str, float]) -> None:
+        self._file.write(json.dumps({"step": step, "kind": kind, **_plain(figures)}) + "\n")
+        self._file.flush()
+        if self._boards is not None:
+            for name, value in figures.items():
+                self._boards.add_scalar(f"{kind}/{name}", value, step)
+
+    def say(self, text: str) -> None:
+        """Tell the user, beside the bar."""
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def pause(self) -> "Pause":
+        """Time spent inside is not counted against images per second."""
+        return Pause(self)
+
+
+class Pause:
+    """See `Log.pause`."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+
+    def __enter__(self) -> None:
+        self._began = time.perf_counter()
+
+    def __exit__(self, *error: object) -> None:
+        self._log._since += time.perf_counter() - self._began
+
+
+def rewind(path: Path, step: int) -> None:
+    """Drop the lines after `step`, and one that a kill left unfinished: a resumed run writes them again."""
+    if not path.exists():
+        return
+    kept = [line for line in path.read_text(encoding="utf-8").splitlines() if _step_of(line) <= step]
+    draft = path.with_name(f".{path.name}.tmp")
+    draft.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+    draft.replace(path)
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """The lines of a log."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def _step_of(line: str) -> float:
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return math.inf
+
+
+def _plain(figures: Mapping[str, float]) -> dict[str, float | None]:
+    """JSON knows no NaN."""
+    return {name: float(value) if math.isfinite(value) else None for name, value in figures.items()}
+
+
+def _tensorboard(folder: Path, done: int) -> Any:
+    """A writer of TensorBoard's files, or None where it is not installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder / "tensorboard"), purge_step=done + 1 if done else None)

@@ -1,0 +1,93 @@
+"""The update rules behind `Group`, as one optimiser with a plain state."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from unflat.method import Group
+
+RULES: dict[str, Callable[..., torch.optim.Optimizer]] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+
+
+class Optimiser:
+    """Updates the parameters of all groups, each by its rule. `names` are the parameters' names in the method."""
+
+    def __init__(self, groups: Sequence[Group], names: Mapping[nn.Parameter, str], rate: float) -> None:
+        self.groups, self.names, self.rate = list(groups), names, rate
+        self.parameters = [p for group in groups for p in group.parameters]
+        if len(set(self.parameters)) < len(self.parameters):
+            raise ValueError("a parameter is in two groups; every parameter is updated by one rule")
+        unknown = {group.rule for group in groups} - set(RULES)
+        if unknown:
+            raise ValueError(f"no update rule is called {', '.join(sorted(unknown))}; there are {', '.join(RULES)}")
+        self._rules = {
+            rule: RULES[rule]([_torch_group(g) for g in groups if g.rule == rule], fused=_can_fuse(self.parameters))
+            for rule in dict.fromkeys(group.rule for group in groups)
+        }
+
+    def step(self, step: int, factor: float) -> None:
+        """One update with the rate `self.rate * group.rate * factor`, or the group's own schedule for `factor`."""
+        for optimiser in self._rules.values():
+            for group in optimiser.param_groups:
+                own: Callable[[int], float] | None = group["schedule"]
+                group["lr"] = self.rate * group["times"] * (factor if own is None else own(step))
+            optimiser.step()
+
+    def zero_grad(self) -> None:
+        for parameter in self.parameters:
+            parameter.grad = None
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything the rules remember, named `parameter/quantity`."""
+        return {
+            f"{self.names[parameter]}/{quantity}": value
+            for optimiser in self._rules.values()
+            for group in optimiser.param_groups
+            for parameter in group["params"]
+            for quantity, value in optimiser.state.get(parameter, {}).items()
+        }
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Remember `state` again; what it holds of other parameters is left out."""
+        by_name: dict[str, dict[str, Tensor]] = {}
+        for key, value in state.items():
+            name, _, quantity = key.rpartition("/")
+            by_name.setdefault(name, {})[quantity] = value
+        for optimiser in self._rules.values():
+            for parameter in (p for group in optimiser.param_groups for p in group["params"]):
+                if self.names[parameter] in by_name:
+                    remembered = by_name[self.names[parameter]]
+                    optimiser.state[parameter] = {q: _like(parameter, value) for q, value in remembered.items()}
+
+    def regrouped(self, groups: Sequence[Group], names: Mapping[nn.Parameter, str]) -> "Optimiser":
+        """An optimiser of other groups that remembers what this one knew of the parameters they share."""
+        new = Optimiser(groups, names, self.rate)
+        shared = {names[p] for p in new.parameters if self.names.get(p) == names[p]}
+        new.load({key: value for key, value in self.state().items() if key.rpartition("/")[0] in shared})
+        return new
+
+
+def _torch_group(group: Group) -> dict[str, Any]:
+    return {
+        "params": list(group.parameters),
+        "betas": group.betas,
+        "eps": group.eps,
+        "weight_decay": group.decay,
+        "times": group.rate,
+        "schedule": group.schedule,
+    }
+
+
+def _can_fuse(parameters: Sequence[nn.Parameter]) -> bool:
+    """Whether one kernel may update all of them."""
+    return all(p.is_floating_point() and p.device.type in ("cpu", "cuda") for p in parameters)
+
+
+def _like(parameter: nn.Parameter, value: Tensor) -> Tensor:
+    """A remembered quantity where and laid out as torch would have made it."""
+    if value.dim() == 0:  # the count of updates
+        fused_on_gpu = parameter.device.type == "cuda"
+        return value.clone().to(parameter.device if fused_on_gpu else "cpu")
+    return torch.empty_like(parameter, requires_grad=False).copy_(value)

@@ -1,0 +1,89 @@
+"""Training as a user asks for it: a method, data and a folder in which everything ends up.
+
+A run's folder holds settings.json, weights.safetensors (complete in itself), checkpoints/, log.jsonl, samples/,
+evaluation.json and, where TensorBoard is installed, tensorboard/.
+"""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from unflat import catalogue
+from unflat.method import Method
+from unflat.training import checkpoint
+from unflat.training.experiment import made
+from unflat.training.settings import Training, seed_of
+from unflat.training.trainer import Trainer
+
+RUN_FILES = ("settings.json", "weights.safetensors", "log.jsonl", "evaluation.json")
+RUN_FOLDERS = ("checkpoints", "samples", "tensorboard")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished training."""
+
+    folder: Path
+    method: Method
+    figures: dict[str, float]
+    """of the last evaluation; empty without validation data"""
+
+
+def train(
+    method: str | type[Method],
+    data: Any = None,
+    *,
+    out: str | Path,
+    config: Any = None,
+    training: Training | None = None,
+    experiment: str = "",
+    validation: Any = None,
+    start: str | Path | None = None,
+    resume: bool = True,
+    quiet: bool = False,
+) -> Run:
+    """Train a method, by name or class, in the folder `out`; go on where a run there stopped unless told not to.
+
+    `experiment` names one of the method's experiments: its data, settings and validation are taken where they are not
+    given. `start` are weights to begin from: a run's folder, a file, or a shipped name.
+    """
+    cls: type[Method] = catalogue.load(method) if isinstance(method, str) else method
+    if experiment:
+        chosen = catalogue.experiment(catalogue.name_of(cls), experiment)
+        data = chosen.data if data is None else data
+        validation = chosen.validation if validation is None and data is chosen.data else validation
+        config, training = config or chosen.config, training or chosen.training
+    if data is None:
+        raise ValueError(f"there is nothing to train {cls.__name__} on: give data, or an experiment that has its own")
+    data, validation = made(data), made(validation)
+    cls.check(data)
+    folder, training = Path(out), training or Training()
+    if not resume:
+        forget(folder)
+    built = build(cls, config or cls.Config(), data.extent, training.seed)
+    if start is not None and not checkpoint.checkpoints(folder):
+        file = checkpoint.find(start)
+        checkpoint.load_start(built, checkpoint.read(file), str(file))
+    trainer = Trainer(built, data, training, folder, validation, experiment, quiet=quiet)
+    figures = trainer.fit()
+    return Run(folder, trainer.result.eval(), figures)
+
+
+def build(cls: type[Method], config: Any, extent: Any, seed: int) -> Method:
+    """A method with first weights that depend on the seed only."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed_of(seed))
+        return cls(config, extent)
+
+
+def forget(folder: Path) -> None:
+    """Remove a run from its folder, and nothing else that is there."""
+    if not (folder / "settings.json").is_file():
+        return
+    for name in RUN_FILES:
+        (folder / name).unlink(missing_ok=True)
+    for name in RUN_FOLDERS:
+        shutil.rmtree(folder / name, ignore_errors=True)

@@ -1,0 +1,290 @@
+"""The training loop: one loop for every method, readable from top to bottom."""
+
+import copy
+import dataclasses
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from unflat.evaluation import Evaluation, average_depth, evaluate
+from unflat.kernels.threads import share_threads
+from unflat.method import Losses, Method
+from unflat.training import checkpoint
+from unflat.training.log import Log
+from unflat.training.optimisers import Optimiser
+from unflat.training.parallel import Processes
+from unflat.training.samples import save_samples
+from unflat.training.schedules import rate_factor
+from unflat.training.settings import Training, seed_of
+
+
+class Diverged(RuntimeError):
+    """A loss or a gradient is no longer a number."""
+
+
+class Trainer:
+    """Trains `method` on `data` in `folder`, from the folder's last checkpoint if it has one.
+
+    `method.update`, the rate and everything drawn depend on the step and the seed only, so a run that is killed and
+    started again ends with the same weights, bit for bit (on a CPU with the same number of threads).
+    """
+
+    def __init__(
+        self,
+        method: Method,
+        data: Any,
+        training: Training,
+        folder: Path,
+        validation: Any = None,
+        experiment: str = "",
+        *,
+        quiet: bool = False,
+    ) -> None:
+        method.check(data)
+        self.data, self.training, self.folder, self.validation = data, training, Path(folder), validation
+        self.processes = Processes.join()
+        self.device = _device(training, self.processes)
+        share_threads(training.threads)
+        self.bf16 = _use_bf16(training, self.device)
+        self.method = method.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.header = checkpoint.describe(method, training, data, experiment)
+        self.quiet = quiet or not self.processes.first
+        self.step = 0
+        self.history: list[dict[str, Any]] = []
+        self.average: Method | None = None
+        self.optimiser: Optimiser
+        self._baseline: Any = None
+        self._saved = time.monotonic()
+
+    # -- the loop ------------------------------------------------------------------------------------------------
+
+    def fit(self) -> dict[str, float]:
+        """Train to the end; returns the figures of the last evaluation (none without validation data)."""
+        self._begin()
+        training, losses_of = self.training, self.method.losses
+        if training.compile:
+            losses_of = torch.compile(losses_of)
+        batches = self._batches()
+        with Log(self.folder, training.steps, self.step, write=self.processes.first, quiet=self.quiet) as log:
+            while self.step < training.steps:
+                step = self.step
+                torch.manual_seed(seed_of(training.seed, step, self.processes.rank))
+                batch = moved(next(batches), self.device)
+                with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+                    losses = losses_of(batch, step)
+                norm, loss = self._learn(losses, step)
+                self.processes.share(self.method.buffers())
+                if self.method.update(step):
+                    batches = self._restructured()
+                self._follow(step)
+                self.step += 1
+                log.count({"loss": loss, **_figures(losses), "gradient": norm}, _count(batch) * self.processes.count)
+                self._report(log)
+        return self._finish()
+
+    def _learn(self, losses: Losses, step: int) -> tuple[Tensor, Tensor]:
+        """One update; the norm of its gradient and the loss."""
+        self.optimiser.zero_grad()
+        losses.total.backward()  # type: ignore[no-untyped-call]
+        parameters = self.optimiser.parameters
+        loss = self.processes.average(parameters, losses.total.detach())
+        norm = nn.utils.clip_grad_norm_(parameters, self.training.clip or float("inf"))
+        if not torch.isfinite(norm + loss):
+            self._stop(losses, step)
+        self.optimiser.step(step, rate_factor(self.training, step))
+        return norm, loss
+
+    def _stop(self, losses: Losses, step: int) -> None:
+        """Keep what was good, and say what was not."""
+        bad = [
+            f"the loss {name!r} is {float(term)}" for name, term in losses.terms.items() if not term.isfinite().all()
+        ]
+        if not bad:
+            named = ((self.optimiser.names[p], p.grad) for p in self.optimiser.parameters if p.grad is not None)
+            bad = [f"the gradient of {name} is not finite" for name, grad in named if not grad.isfinite().all()][:3]
+        if self.processes.first:
+            self._save()
+        reason = ", ".join(bad) or "another process has a loss or gradient that is not finite"
+        raise Diverged(
+            f"step {step}: {reason}. The weights before this step are kept in {self.folder / 'checkpoints'}. Try, in "
+            f"a new folder, a lower rate (now {self.training.rate:g}), a smaller clip (now {self.training.clip:g}) or "
+            "precision fp32."
+        )
+
+    def _restructured(self) -> Iterator[Any]:
+        """After parameters were replaced: a fitting optimiser, average and batches from the next step on."""
+        self.method.to(device=self.device)
+        self.optimiser = self.optimiser.regrouped(self.method.parameter_groups(), _names(self.method))
+        self._start_average()
+        return self._batches(self.step + 1)
+
+    def _batches(self, step: int | None = None) -> Iterator[Any]:
+        """The method's batches from `step` (the next one) on; every process draws with its own seed."""
+        rank, seed = self.processes.rank, self.training.seed
+        return self.method.batches(
+            self.data, self.step if step is None else step, seed_of(seed, rank) if rank else seed
+        )
+
+    # -- the average ---------------------------------------------------------------------------------------------
+
+    def _start_average(self) -> None:
+        self.average = copy.deepcopy(self.method).requires_grad_(False) if self.training.ema else None
+
+    @torch.no_grad()
+    def _follow(self, step: int) -> None:
+        """Move the average towards the weights, faster in the first steps; buffers are copied."""
+        if self.average is None:
+            return
+        decay = min(self.training.ema, (1 + step) / (10 + step))
+        torch._foreach_lerp_(list(self.average.parameters()), list(self.method.parameters()), 1 - decay)
+        for ours, theirs in zip(self.average.buffers(), self.method.buffers(), strict=True):
+            ours.copy_(theirs)
+
+    @property
+    def result(self) -> Method:
+        """What is validated and kept: the average if there is one."""
+        return self.method if self.average is None else self.average
+
+    # -- beginning, reporting, ending ----------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        """Prepare, or go on from the last checkpoint."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        stored = [checkpoint.read(path) for path in checkpoint.checkpoints(self.folder)[-1:]]
+        if stored:
+            _check_same(stored[0].header, self.header, self.folder)
+            checkpoint.load(self.method, stored[0].part("weights"))
+        else:
+            torch.manual_seed(seed_of(self.training.seed, -1))
+            self.method.prepare(self.data)
+        self.optimiser = Optimiser(self.method.parameter_groups(), _names(self.method), self.training.rate)
+        self._start_average()
+        if stored:
+            self.step, self.history = stored[0].header["step"], stored[0].header["history"]
+            self.optimiser.load(stored[0].part("optimiser"))
+            if self.average is not None:
+                checkpoint.load(self.average, stored[0].part("average"))
+        if self.processes.first:
+            checkpoint.write_json(self.folder / "settings.json", self.header)
+        self.processes.wait()
+
+    def _report(self, log: Log) -> None:
+        """What is due after this step: a line, samples, an evaluation, a checkpoint."""
+        if not self.processes.first:
+            return
+        training, last = self.training, self.step == self.training.steps
+        if self.step % training.log_every == 0 or last:
+            log.line(self.step, rate=training.rate * rate_factor(training, self.step - 1))
+        with log.pause():
+            shown = self.data if self.validation is None else self.validation
+            if training.sample_every and (self.step % training.sample_every == 0 or last):
+                save_samples(self.folder / "samples" / f"{self.step:08d}.png", self.result, shown)
+            due = training.validate_every and (self.step % training.validate_every == 0 or last)
+            if due and self.validation is not None:
+                self._validate(log)
+            if self.step % training.save_every == 0 or last or time.monotonic() - self._saved > training.save_seconds:
+                self._save()
+
+    def _validate(self, log: Log) -> None:
+        """Evaluate, and keep the weights if they are the best so far."""
+        if self._baseline is None:
+            self._baseline = average_depth(self.data)
+        evaluation = evaluate(self.result, self.validation, average=self._baseline)
+        value = evaluation.headline_value
+        before = [entry["figures"].get(evaluation.headline) for entry in self.history]
+        self.history.append({"step": self.step, "figures": checkpoint.plain_figures(evaluation.figures)})
+        log.validated(self.step, evaluation.figures, evaluation.headline)
+        for warning in evaluation.warnings:
+            log.say(f"step {self.step}: {warning}")
+        if all(old is None or value < old for old in before):
+            header = {**self.header, "step": self.step, "figures": self.history[-1]["figures"]}
+            checkpoint.save_weights(self.folder / "checkpoints" / "best.safetensors", self.result, header)
+        self._write_evaluation(evaluation)
+
+    def _write_evaluation(self, evaluation: Evaluation) -> None:
+        checkpoint.write_json(self.folder / "evaluation.json", {"step": self.step, **evaluation.to_json()})
+
+    def _save(self) -> None:
+        """A checkpoint of this step; all but the last `keep` go."""
+        parts = {"weights": self.method.state_dict(), "optimiser": self.optimiser.state()}
+        if self.average is not None:
+            parts["average"] = self.average.state_dict()
+        tensors = {f"{part}/{name}": value for part, held in parts.items() for name, value in held.items()}
+        header = {**self.header, "kind": "checkpoint", "step": self.step, "history": self.history}
+        checkpoint.save(self.folder / "checkpoints" / checkpoint.STEP_FILE.format(self.step), tensors, header)
+        checkpoint.tidy(self.folder, self.training.keep)
+        self._saved = time.monotonic()
+
+    def _finish(self) -> dict[str, float]:
+        figures: dict[str, float] = self.history[-1]["figures"] if self.history else {}
+        if self.processes.first:
+            header = {**self.header, "step": self.step, "figures": figures}
+            checkpoint.save_weights(self.folder / "weights.safetensors", self.result, header)
+        self.processes.wait()
+        return figures
+
+
+def moved(batch: Any, device: torch.device) -> Any:
+    """The same batch with its tensors on `device`: a tensor, or tuples, lists, dicts or dataclasses of them."""
+    if isinstance(batch, Tensor):
+        return batch.to(device, non_blocking=True)
+    if isinstance(batch, dict):
+        return {key: moved(value, device) for key, value in batch.items()}
+    if isinstance(batch, (tuple, list)):
+        parts = [moved(value, device) for value in batch]
+        named = isinstance(batch, tuple) and type(batch) is not tuple
+        return type(batch)(*parts) if named else type(batch)(parts)
+    if dataclasses.is_dataclass(batch) and not isinstance(batch, type):
+        parts_by_name = {f.name: moved(getattr(batch, f.name), device) for f in dataclasses.fields(batch)}
+        return dataclasses.replace(batch, **parts_by_name)
+    return batch
+
+
+def _count(batch: Any) -> int:
+    """Pictures (or rays) in a batch: the length of its first tensor."""
+    if isinstance(batch, Tensor):
+        return len(batch)
+    if isinstance(batch, dict):
+        return _count(next(iter(batch.values())))
+    if isinstance(batch, (tuple, list)):
+        return _count(batch[0])
+    return _count(getattr(batch, dataclasses.fields(batch)[0].name))
+
+
+def _figures(losses: Losses) -> dict[str, Any]:
+    every = {**losses.terms, **losses.figures}
+    return {name: value.detach() if isinstance(value, Tensor) else value for name, value in every.items()}
+
+
+def _names(method: Method) -> dict[nn.Parameter, str]:
+    return {parameter: name for name, parameter in method.named_parameters()}
+
+
+def _device(training: Training, processes: Processes) -> torch.device:
+    if training.device != "auto":
+        return torch.device(training.device)
+    return torch.device("cuda", processes.local_rank) if torch.cuda.is_available() else torch.device("cpu")
+
+
+def _use_bf16(training: Training, device: torch.device) -> bool:
+    if training.precision == "bf16" and device.type == "cpu" and torch.get_num_threads() > 1:
+        warnings.warn(
+            "bf16 convolutions on a CPU can be many times slower with several threads; use precision fp32 or threads 1",
+            stacklevel=3,
+        )
+    return training.precision == "bf16" or (training.precision == "auto" and device.type == "cuda")
+
+
+def _check_same(stored: dict[str, Any], now: dict[str, Any], folder: Path) -> None:
+    """A run goes on with the settings it began with."""
+    changed = checkpoint.differences(stored, now)
+    if changed:
+        raise checkpoint.CheckpointError(
+            f"{folder} holds a run with other settings: {'; '.join(changed)}. Use another folder, the old settings, or "
+            "resume=False (--no-resume) to begin again."
+        )

@@ -170,6 +170,29 @@ def parameters_of(modules: Iterable[nn.Module]) -> list[nn.Parameter]:
     return [p for module in modules for p in module.parameters() if p.requires_grad]
 
 
+def predictions(method: Method, query: Any, piece: int = 64) -> Iterator[tuple[Any, Prediction]]:
+    """Pieces of a query, at most `piece` long, each with its answer (without gradient, in evaluation mode)."""
+    if piece < 1:
+        raise ValueError(f"a query cannot be cut into pieces of {piece}; give at least 1")
+    for start in range(0, len(query), piece):
+        part = query[start : start + piece]
+        training = method.training
+        method.eval()
+        try:
+            with torch.inference_mode():
+                answer = method.predict(part)
+        finally:
+            method.train(training)
+        yield part, answer
+
+
+def predict_in_pieces(method: Method, query: Any, piece: int = 64) -> Prediction:
+    """The answer to a query of any length, predicted a piece at a time."""
+    if len(query) == 0:
+        raise ValueError("there is nothing to predict: the query is empty")
+    return joined([answer for _, answer in predictions(method, query, piece)])
+
+
 def joined(predictions: Sequence[Prediction]) -> Prediction:
     """Predictions of consecutive pieces of a query as one."""
     first = predictions[0]

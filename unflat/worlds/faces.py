@@ -1,0 +1,185 @@
+"""Pictures of faces with exact truth: our stand-in for the Basel-model set of Unsup3D, which may not be redistributed.
+
+A head of the ICT face model, random in identity, expression and hair, stands at distance 1 in front of a camera with a
+field of view of 10 degrees, is lit by one distant light and ambient light, and painted at random. Picture i of a seed
+and split is the same whatever the number of pictures.
+
+On disk (`Faces.write`), for every split:
+
+    OUT/world.json                       field of view, depth limits, conventions, the model's credit
+    OUT/{split}/image/000000.png         8-bit RGB
+    OUT/{split}/depth/000000.png         16-bit grey: depth = far + (near - far) * (value - 1) / 65534; 0 is no object
+    OUT/{split}/mask/000000.png          255 on the head, 0 behind it
+    OUT/{split}/truth.jsonl              a line a picture: name, view (6), light (5), landmarks (68 of u, v, depth)
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from PIL import Image, PngImagePlugin
+from rich.progress import track
+
+from unflat.data.kinds import Photos
+from unflat.data.packing import Column, digest_of, packed
+from unflat.worlds.face_render import FIELD_OF_VIEW, Shots, random_scene, render
+
+Split = Literal["train", "val", "test"]
+SPLITS: dict[Split, int] = {"train": 20_000, "val": 1_000, "test": 1_000}
+"""how many pictures a split holds unless said otherwise"""
+BLOCK = 32
+"""pictures are always rendered in the same groups, so that rounding does not depend on their number"""
+MAPS_KEPT = 2_000 * 64 * 64
+"""a set of more pixels keeps no normals and no albedo on disk: they would take more than all the rest"""
+NEAR, FAR = 0.8, 1.2
+"""limits of a depth PNG"""
+
+
+@dataclass(frozen=True)
+class Faces:
+    """A set of generated faces."""
+
+    count: int = SPLITS["train"]
+    """pictures"""
+    size: int = 64
+    """pixels a side, 8 to 256"""
+    seed: int = 0
+    split: Split = "train"
+
+    def __post_init__(self) -> None:
+        if self.split not in SPLITS:
+            raise ValueError(f"there is no split {self.split!r} of the faces; take one of {', '.join(SPLITS)}")
+        if self.count < 1:
+            raise ValueError(f"count is {self.count}; a set needs at least one picture")
+        if not 8 <= self.size <= 256:
+            raise ValueError(f"size is {self.size}; faces are rendered at 8 to 256 pixels a side")
+
+    def photos(self, progress: bool = True) -> Photos:
+        """The pictures with all that is known about them, memory-mapped from a cache that is filled at the first call.
+
+        `normals` and `albedo` are None for big sets (see `MAPS_KEPT`).
+        """
+        key = digest_of("faces", _source(), asdict(self))
+        folder = packed(f"faces/{key}", lambda empty: self._fill(empty, progress))
+        arrays = {file.stem: np.load(file, mmap_mode="r") for file in folder.glob("*.npy")}
+        return Photos(**arrays, names=_Names(self.split, self.count), field_of_view=FIELD_OF_VIEW)
+
+    def write(self, folder: Path, progress: bool = True) -> Path:
+        """The pictures as files, laid out as the head of this module says; returns the split's folder."""
+        photos, split = self.photos(progress), Path(folder) / self.split
+        for kind in ("image", "depth", "mask"):
+            (split / kind).mkdir(parents=True, exist_ok=True)
+        lines = []
+        for index in track(range(self.count), f"Writing {self.split}", disable=not progress):
+            name = f"{index:06d}.png"
+            _save(split / "image" / name, Image.fromarray(photos.rgb[index]))
+            _save_depth(split / "depth" / name, photos.depth[index])
+            _save(split / "mask" / name, Image.fromarray(photos.mask[index].astype(np.uint8) * 255))
+            truth = {kind: np.round(getattr(photos, kind)[index].astype(float), 7).tolist() for kind in ("view", "light", "landmarks")}
+            lines.append(json.dumps({"name": name, **truth}))
+        _save_text(split / "truth.jsonl", "\n".join(lines) + "\n")
+        _save_text(Path(folder) / "world.json", json.dumps(self._world(), indent=2) + "\n")
+        return split
+
+    def _world(self) -> dict[str, object]:
+        return {
+            "world": "faces",
+            "size": self.size,
+            "seed": self.seed,
+            "field_of_view": FIELD_OF_VIEW,
+            "depth_near": NEAR,
+            "depth_far": FAR,
+            "depth_of_value": "far + (near - far) * (value - 1) / 65534; 0 is no object",
+            "view": "turns about x, y, z in radians (R = Rz Ry Rx), then the shift, about the point (0, 0, 1)",
+            "light": "ambient, diffuse, unit direction towards the light in the camera's frame",
+            "landmarks": "pixel u, pixel v (first centre at 0.5), depth",
+            "credit": "shapes from ICT-FaceKit, (c) 2020 USC Institute for Creative Technologies, MIT licence",
+        }
+
+    def _fill(self, folder: Path, progress: bool) -> None:
+        """Render into one .npy file a field."""
+        names = [field.name for field in fields(Shots)]
+        if self.count * self.size**2 > MAPS_KEPT:
+            names = [name for name in names if name not in ("normals", "albedo")]
+        columns: dict[str, Column] = {}
+        blocks = track(self._blocks(), f"Rendering faces ({self.split})", -(-self.count // BLOCK), disable=not progress)
+        for shots in blocks:
+            for name in names:
+                rows = getattr(shots, name)
+                if name not in columns:
+                    columns[name] = Column(folder / f"{name}.npy", rows.shape[1:], rows.dtype)
+                for row in rows:
+                    columns[name].append(row)
+        for column in columns.values():
+            column.close()
+
+    def _blocks(self) -> Iterator[Shots]:
+        for start in range(0, self.count, BLOCK):
+            shots = self.block(start)
+            left = min(BLOCK, self.count - start)
+            yield Shots(**{field.name: getattr(shots, field.name)[:left] for field in fields(Shots)})
+
+    def block(self, start: int) -> Shots:
+        """`BLOCK` pictures from number `start` on."""
+        number = list(SPLITS).index(self.split)
+        randoms = [np.random.default_rng([self.seed, number, index]) for index in range(start, start + BLOCK)]
+        return render([random_scene(random) for random in randoms], self.size)
+
+
+def write_splits(folder: Path, count: int = SPLITS["train"], size: int = 64, seed: int = 0, progress: bool = True) -> Path:
+    """All three splits as files: `count` pictures to train on, a twentieth as many each to validate and to test."""
+    for split, usual in SPLITS.items():
+        share = max(1, round(count * usual / SPLITS["train"]))
+        Faces(share, size, seed, split).write(folder, progress)
+    return Path(folder)
+
+
+@dataclass(frozen=True)
+class _Names:
+    """Names of the pictures, made when asked for."""
+
+    split: str
+    count: int
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> str:
+        if not -self.count <= index < self.count:
+            raise IndexError(index)
+        return f"faces/{self.split}/{index % self.count:06d}"
+
+
+@cache
+def _source() -> str:
+    """Digest of the code and the model that make the pictures: changed code never reads an old cache."""
+    folder = resources.files("unflat.worlds")
+    parts = ("faces.py", "face_model.py", "face_paint.py", "face_render.py", "assets/ict_faces_small.npz")
+    return digest_of([folder.joinpath(part).read_bytes().hex() for part in parts])
+
+
+def _save(path: Path, image: Image.Image, text: PngImagePlugin.PngInfo | None = None) -> None:
+    part = path.with_name(f".{path.name}.part")
+    image.save(part, format="PNG", pnginfo=text)
+    os.replace(part, path)
+
+
+def _save_depth(path: Path, depth: np.ndarray) -> None:
+    level = 1 + 65534 * ((FAR - depth.astype(np.float64)) / (FAR - NEAR)).clip(0, 1)
+    values = np.where(np.isfinite(depth), np.nan_to_num(level).round(), 0).astype(np.uint16)
+    text = PngImagePlugin.PngInfo()
+    text.add_text("near", repr(NEAR))
+    text.add_text("far", repr(FAR))
+    _save(path, Image.fromarray(values), text)
+
+
+def _save_text(path: Path, content: str) -> None:
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(content, encoding="utf-8")
+    os.replace(part, path)

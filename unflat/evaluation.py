@@ -7,7 +7,7 @@ training depths.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from unflat.geometry.cameras import Pinhole
 from unflat.geometry.rotations import euler_from_rotation
 from unflat.method import Method, Prediction, predictions
 from unflat.metrics.depth import depth_scores, yaw_slope
+from unflat.records import Record, Side, Source
 
 LOWER_IS_BETTER = ("SIDE", "MAD", "MAE", "reconstruction")
 OBSERVABLE = 5.0
@@ -52,13 +53,39 @@ class Evaluation:
         return value if math.isfinite(value) else math.inf
 
     @property
-    def floors(self) -> dict[str, tuple[float, str]]:
+    def floors(self) -> dict[str, tuple[float, Side]]:
         """What shape must at least reach to be called learned: a bound and which side of it is better, by figure."""
-        f = self.figures
-        if "SIDE" not in f:
+        if "SIDE" not in self.figures:
             return {}
-        bounds = {m: (min(f[f"{m}, average depth"], 0.6 * f[f"{m}, constant depth"]), "lower") for m in ("SIDE", "MAD")}
-        return {**bounds, "coverage": (0.95, "higher"), "better than the twin": (0.95, "higher")}
+        floors: dict[str, tuple[float, Side]] = {"coverage": (0.95, "higher"), "better than the twin": (0.95, "higher")}
+        for metric in ("SIDE", "MAD"):
+            average, constant = (self.figures[f"{metric}, {kind} depth"] for kind in ("average", "constant"))
+            floors[metric] = (min(average, 0.6 * constant), "lower")
+        return floors
+
+    def records(self, blank: Record, published: Mapping[str, float]) -> list[Record]:
+        """The claims to append: `blank` (method, experiment, seed, command, seconds, …) with each figure filled in.
+
+        A figure is recorded against its published value and against its floor where there are such, else by itself.
+        """
+        unknown = set(published) - set(self.figures)
+        if unknown:
+            raise ValueError(
+                f"the experiment names published figures {sorted(unknown)} that were not measured; measured were "
+                f"{', '.join(self.figures)}"
+            )
+        found = []
+        for name, value in self.figures.items():
+            if not math.isfinite(value):
+                continue
+            usual: Side = "lower" if name.startswith(LOWER_IS_BETTER) else "higher"
+            floor, side = self.floors.get(name, (None, usual))
+            spread = float(np.nanstd(self.per_image[name])) if name in self.per_image else None
+            measured = replace(blank, metric=name, ours=value, better=side, spread=spread)
+            bounds: list[tuple[Source, float | None]] = [("published", published.get(name)), ("floor", floor)]
+            known = [replace(measured, bound=bound, source=source) for source, bound in bounds if bound is not None]
+            found += known or [measured]
+        return found
 
     def table(self) -> Table:
         """For a terminal."""

@@ -8,10 +8,8 @@ there is one) and `optimiser/`.
 import json
 import math
 import os
-import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from unflat import catalogue
+from unflat import catalogue, records
 from unflat.data.kinds import Extent
 from unflat.method import Method
 from unflat.outputs.files import whole, write_text
@@ -68,19 +66,8 @@ def describe(
         "training": None if training is None else to_plain(training),
         "experiment": experiment,
         "crop": crop,
-        "versions": versions(),
+        "versions": records.versions(),
     }
-
-
-def versions() -> dict[str, str]:
-    """Of what decides a run's figures."""
-    found = {"python": platform.python_version()}
-    for package in ("unflat", "torch", "numpy", "numba"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def save(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:

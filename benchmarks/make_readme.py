@@ -1,0 +1,54 @@
+"""Write benchmarks/README.md from the records: `python benchmarks/make_readme.py`; `--check` only says if it is old."""
+
+import sys
+from pathlib import Path
+
+from unflat import catalogue, records
+
+HERE = Path(__file__).parent
+
+HEAD = """# What was measured
+
+Generated from `benchmarks/results/*.jsonl` by `python benchmarks/make_readme.py`: edit neither this page nor a line of
+the records. Every line of a record holds the figure, what it is compared with, seconds, memory, hardware, commit,
+versions, seed, date and the command that measures it again.
+
+A status is computed: *reproduced* where every published figure is reached within {tolerance:.0%}, *below the paper*
+where one is not or a floor is missed, *works* where there are only floors and all are met, *not run* without records of either.
+SIDE is in units of 1e-2; the figure behind ± is the standard deviation over pictures, not over runs.
+"""
+
+
+def page(results: Path) -> str:
+    """The whole page."""
+    entries = catalogue.methods()
+    parts = [HEAD.format(tolerance=records.TOLERANCE), "## Status\n", status(entries, results)]
+    names = [entry.name for entry in entries]
+    names += [name for name in records.recorded(results) if name not in names]
+    for name in names:
+        lines = records.read(name, results)
+        parts += [f"\n## {name}\n", records.table(lines) if lines else "Not run yet."]
+        commands = records.commands(lines)
+        if commands:
+            parts += ["\nMeasured by\n", "```", *commands, "```"]
+    return "\n".join(parts) + "\n"
+
+
+def status(entries: list[catalogue.Entry], results: Path) -> str:
+    return records.status_table({entry.name: entry.title for entry in entries}, results)
+
+
+def main(arguments: list[str]) -> int:
+    """0 if the page is (now) what the records say."""
+    target, text = HERE / "README.md", page(HERE / "results")
+    if "--check" in arguments:
+        if target.is_file() and target.read_text(encoding="utf-8") == text:
+            return 0
+        print(f"{target} is not what the records say: run `python benchmarks/make_readme.py`", file=sys.stderr)
+        return 1
+    target.write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

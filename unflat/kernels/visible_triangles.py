@@ -55,7 +55,8 @@ def visible_triangles_torch(
     low, high = corner[..., :2].amin(1) - EDGE - 0.5, corner[..., :2].amax(1) + EDGE - 0.5
     limit = corner.new_tensor([width, height])
     first, last = low.ceil().clamp(min=0).minimum(limit), high.floor().clamp(min=-1).minimum(limit - 1)
-    live = (_area(corner).abs() >= THIN) & (corner[..., 2] > 0).all(1) & (first <= last).all(1)
+    area = _area(corner).abs()
+    live = (area >= THIN) & area.isfinite() & (corner[..., 2] > 0).all(1) & (first <= last).all(1)
     item, t, corner, first, last = (x[live] for x in (item, t, corner, first, last))
     columns, rows = (int(n) for n in (last - first + 1).amax(0)) if len(t) else (0, 0)
     for step in [(column, row) for row in range(rows) for column in range(columns)]:

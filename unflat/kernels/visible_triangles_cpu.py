@@ -40,7 +40,7 @@ def visit(corners: Any, triangles: Any, seen: Any, edge: float, thin: float) -> 
             cu, cv, cn = points[k, 0], points[k, 1], points[k, 2]
             area = (bu - au) * (cv - av) - (bv - av) * (cu - au)
             least, most = min(an, bn, cn), max(an, bn, cn)
-            if not abs(area) >= thin or not least > 0:  # NaN is not seen either
+            if not thin <= abs(area) < np.inf or not least > 0:  # NaN is not seen either
                 continue
             side = 1.0 if area > 0 else -1.0
             # the edges opposite to a, b and c, as vectors, and what a pixel may lack

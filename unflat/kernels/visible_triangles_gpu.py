@@ -27,7 +27,16 @@ def visit(corners, triangles, winner, vertices, count, height, width, edge, thin
     top = tl.minimum(tl.maximum(tl.ceil(tl.minimum(tl.minimum(av, bv), cv) - edge), 0.0), height * 1.0)
     bottom = tl.maximum(tl.minimum(tl.floor(tl.maximum(tl.maximum(av, bv), cv) + edge), height - 1.0), -1.0)
     area = (bu - au) * (cv - av) - (bv - av) * (cu - au)
-    there = there & (tl.abs(area) >= thin) & (az > 0) & (bz > 0) & (cz > 0) & (right >= left) & (bottom >= top)
+    there = (
+        there
+        & (tl.abs(area) >= thin)
+        & (tl.abs(area) < float("inf"))
+        & (az > 0)
+        & (bz > 0)
+        & (cz > 0)
+        & (right >= left)
+        & (bottom >= top)
+    )
     share = 1.0 / tl.where(there, tl.abs(area), 1.0)
     an, bn, cn = 1.0 / tl.where(there, az, 1.0), 1.0 / tl.where(there, bz, 1.0), 1.0 / tl.where(there, cz, 1.0)
     least, most = tl.minimum(tl.minimum(an, bn), cn), tl.maximum(tl.maximum(an, bn), cn)

@@ -1,0 +1,7 @@
+"""`python -m unflat`."""
+
+import sys
+
+from unflat.cli.main import main
+
+sys.exit(main())

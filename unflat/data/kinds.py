@@ -1,8 +1,8 @@
 """What people come with: one class per kind of data. Arrays may be memory-mapped; nothing is decoded here."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,6 +15,14 @@ class Extent:
     """pictures in the training set"""
     size: tuple[int, int]
     """height and width of a picture in pixels"""
+
+
+class Skipped(NamedTuple):
+    """A file that could not be used."""
+
+    name: str
+    why: str
+    """the sentence that the name begins: `is broken (...)`"""
 
 
 @dataclass(frozen=True)
@@ -46,7 +54,12 @@ class Photos:
     field_of_view: float | None = None
     """radians, from the first pixel's centre to the last one's"""
     crop: dict[str, Any] = field(default_factory=dict)
-    """how the pictures were cropped, so that later photos can be cropped alike"""
+    """how the pictures were cropped, so that later photos can be cropped alike; plain data, see `data.crops`"""
+    framing: np.ndarray | None = None
+    """float32 [n, 3]: side of the crop over the picture's shorter side, and of the face and of the object over that of
+    the crop; NaN where not measured"""
+    skipped: Sequence[Skipped] = ()
+    """files that were found and could not be used"""
 
     def __len__(self) -> int:
         return len(self.rgb)
@@ -66,5 +79,6 @@ class Photos:
         if not isinstance(index, slice):
             index = np.asarray(index)
         chosen = np.arange(len(self))[index]
-        parts = {f.name: getattr(self, f.name)[index] for f in fields(self) if f.name in (*self.known, "rgb")}
+        sliced = ("rgb", *self.known, *(() if self.framing is None else ("framing",)))
+        parts = {name: getattr(self, name)[index] for name in sliced}
         return replace(self, **parts, names=tuple(self.names[int(i)] for i in chosen))

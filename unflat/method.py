@@ -1,7 +1,7 @@
 """The one interface: what a published system must say of itself, and what a user gets from it."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, ClassVar
 
 import torch
@@ -209,8 +209,11 @@ def _join(parts: list[Any]) -> Any:
         return tuple(item for part in parts for item in part)
     if isinstance(first, Prediction):
         return joined(parts)
-    if isinstance(first, (int, float)) or not hasattr(first, "__dataclass_fields__"):
+    if not is_dataclass(first):
         return first
-    if not any(isinstance(getattr(first, f.name), Tensor) or hasattr(getattr(first, f.name), "__dataclass_fields__") for f in fields(first)):
+    values = [getattr(first, f.name) for f in fields(first)]
+    if not any(isinstance(value, Tensor) or is_dataclass(value) for value in values):
         return first  # plain data that the pieces share, such as a pinhole
-    return type(first)(**{f.name: _join([getattr(p, f.name) for p in parts]) for f in fields(first)})
+    joint = {f.name: _join([getattr(p, f.name) for p in parts]) for f in fields(first)}
+    cls: Any = type(first)
+    return cls(**joint)

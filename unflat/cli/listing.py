@@ -128,9 +128,8 @@ def _print_method(shown: dict[str, Any]) -> None:
             f"  [bold]{name}[/bold]: {escape(doc)}{f' To reach: {figures}.' if figures else ''}", highlight=False
         )
     _print_records(console, shown["records"])
-    console.print(
-        f"\n[dim]run it: unflat train {shown['name']} PHOTOS --out runs/mine; unflat predict runs/mine PHOTOS[/dim]"
-    )
+    name = shown["name"]
+    console.print(f"\n[dim]run it: unflat train {name} PHOTOS --out runs/mine; unflat predict runs/mine PHOTOS[/dim]")
 
 
 def _print_settings(console: Console, settings: list[dict[str, str]]) -> None:

@@ -14,7 +14,8 @@ the records. Every line of a record holds the figure, what it is compared with, 
 versions, seed, date and the command that measures it again.
 
 A status is computed: *reproduced* where every published figure is reached within {tolerance:.0%}, *below the paper*
-where one is not or a floor is missed, *works* where there are only floors and all are met, *not run* without records of either.
+where one is not or a floor is missed, *works* where there are only floors and all are met, *not run* where there is
+nothing of either.
 SIDE is in units of 1e-2; the figure behind ± is the standard deviation over pictures, not over runs.
 """
 

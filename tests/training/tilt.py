@@ -21,7 +21,9 @@ class Config:
     grow_at: int = -1
     """step after which `extra` doubles in length"""
     poison: str = ""
-    """loss to spoil from step 5 on: 'loss', or 'gradient' for a finite loss with a bad gradient"""
+    """what is spoilt from step 5 on: 'loss', or 'gradient' for a finite loss with a gradient that is none"""
+    noise: bool = True
+    """whether training draws random numbers of its own"""
 
 
 class Tilt(Method, takes=Photos, gives=("rgb", "depth")):
@@ -30,7 +32,9 @@ class Tilt(Method, takes=Photos, gives=("rgb", "depth")):
 
     def __init__(self, config: Config, extent: Extent) -> None:
         super().__init__(config, extent)
-        self.body = nn.Sequential(nn.Conv2d(3, config.width, 3, padding=1), nn.Dropout(0.3), nn.ReLU())
+        self.body = nn.Sequential(
+            nn.Conv2d(3, config.width, 3, padding=1), nn.Dropout(0.3 if config.noise else 0.0), nn.ReLU()
+        )
         self.head = nn.Conv2d(config.width, 4, 1)
         self.extra = nn.Parameter(torch.ones(2))
         self.register_buffer("mean", torch.zeros(3))
@@ -48,7 +52,7 @@ class Tilt(Method, takes=Photos, gives=("rgb", "depth")):
 
     def losses(self, batch: PhotoBatch, step: int) -> Losses:
         depth, image = self.explain(batch.photo)
-        noisy = image + 0.01 * torch.randn_like(image)
+        noisy = image + 0.01 * torch.randn_like(image) if self.config.noise else image
         terms = {"colour": (noisy - batch.photo).square().mean(), "extra": 1e-2 * self.extra.square().sum()}
         if batch.depth is not None:
             terms["depth"] = (depth - batch.depth.nan_to_num(1.0)).abs().mean()

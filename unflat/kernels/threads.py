@@ -15,33 +15,36 @@ import torch
 def share_threads(threads: int = 0) -> int:
     """Give torch and numba the same number of threads, and return it.
 
-    0 leaves torch its own choice: all cores, or OMP_NUM_THREADS. Call it before the first parallel kernel runs;
-    afterwards numba cannot be given more threads than it has started, and a warning says so.
+    0 leaves torch its own choice: all cores, or OMP_NUM_THREADS. A numba that is imported already cannot be given more
+    threads than it was imported with; a warning says so.
     """
     if threads < 0:
         raise ValueError(f"threads is {threads}; give a positive number, or 0 for all cores")
     if threads:
         torch.set_num_threads(threads)
     count = torch.get_num_threads()
-    os.environ["NUMBA_NUM_THREADS"] = str(count)
     if "numba" in sys.modules:
         _tell(count)
+    else:
+        os.environ["NUMBA_NUM_THREADS"] = str(count)
     return count
 
 
 def _tell(count: int) -> None:
-    """Change the thread count of a numba that is imported already."""
+    """Change the thread count of a numba that is imported already.
+
+    Its environment variable stays: it is read again with every compilation, and must not differ from the threads that
+    run by then.
+    """
     import numba
 
-    if count == numba.config.NUMBA_NUM_THREADS:
-        return
-    try:
-        numba.config.reload_config()
-    except RuntimeError:  # its threads are running already
-        started = numba.config.NUMBA_NUM_THREADS
-        numba.set_num_threads(min(count, started))
+    most = numba.config.NUMBA_NUM_THREADS
+    numba.set_num_threads(min(count, most))
+    torch.set_num_threads(count)  # starting numba's threads has just changed it
+    if count > most:
         warnings.warn(
-            f"numba already runs {started} threads and torch is to use {count}; parallel kernels may now change "
-            f"torch's count. Start with NUMBA_NUM_THREADS={count}, or set the number before the first kernel runs.",
+            f"numba was imported with {most} threads and torch is to use {count}; once a parallel kernel has run, "
+            f"torch may fall back to {most}. Start with NUMBA_NUM_THREADS={count}, or set the number before importing "
+            "numba.",
             stacklevel=3,
         )

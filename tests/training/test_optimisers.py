@@ -1,0 +1,95 @@
+"""Adam against its formula, and a state that can be put away and taken up again."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from unflat.method import Group
+from unflat.training.optimisers import Optimiser
+
+
+def parameters() -> tuple[nn.Parameter, nn.Parameter]:
+    generator = torch.Generator().manual_seed(0)
+    return nn.Parameter(torch.randn(2, 3, generator=generator)), nn.Parameter(torch.randn(4, generator=generator))
+
+
+def optimiser(groups: list[Group], *named: nn.Parameter) -> Optimiser:
+    return Optimiser(groups, {p: f"p{i}" for i, p in enumerate(named)}, rate=0.1)
+
+
+def set_gradients(step: int, *named: nn.Parameter) -> None:
+    for parameter in named:
+        parameter.grad = torch.sin(parameter.detach() * (step + 2)) + 0.1
+
+
+def adam(start: Tensor, steps: int, rate: float, decay: float, decoupled: bool) -> Tensor:
+    """The published rule, in float64."""
+    x, m, v = start.detach().double(), torch.zeros(()), torch.zeros(())
+    for t in range(1, steps + 1):
+        gradient = torch.sin(x.float() * (t + 1)).double() + 0.1
+        if decoupled:
+            x = x * (1 - rate * decay)
+        else:
+            gradient = gradient + decay * x
+        m, v = 0.9 * m + 0.1 * gradient, 0.999 * v + 0.001 * gradient**2
+        x = x - rate * (m / (1 - 0.9**t)) / ((v / (1 - 0.999**t)).sqrt() + 1e-8)
+    return x
+
+
+@pytest.mark.parametrize(("rule", "decoupled"), [("adam", False), ("adamw", True)])
+def test_the_rule_is_the_published_one(rule: str, decoupled: bool) -> None:
+    p, _ = parameters()
+    start = p.detach().clone()
+    ours = optimiser([Group([p], rule=rule, rate=0.5, decay=0.3)], p)
+    for step in range(5):
+        set_gradients(step, p)
+        ours.step(step, factor=0.4)
+    expected = adam(start, 5, rate=0.1 * 0.5 * 0.4, decay=0.3, decoupled=decoupled)
+    torch.testing.assert_close(p.detach().double(), expected, rtol=0, atol=1e-6)
+
+
+def test_a_groups_own_schedule_takes_the_place_of_the_runs() -> None:
+    p, q = parameters()
+    before = p.detach().clone(), q.detach().clone()
+    ours = optimiser([Group([p], schedule=lambda step: 0.0), Group([q])], p, q)
+    set_gradients(0, p, q)
+    ours.step(0, factor=1.0)
+    assert p.equal(before[0]) and not q.equal(before[1])
+
+
+def test_a_loaded_state_goes_on_as_if_nothing_had_happened() -> None:
+    straight, stopped = parameters(), parameters()
+    groups = [[Group([a]), Group([b], rule="adamw", decay=0.1)] for a, b in (straight, stopped)]
+    one, two = optimiser(groups[0], *straight), optimiser(groups[1], *stopped)
+    for step in range(6):
+        if step == 3:
+            state = {name: value.clone() for name, value in two.state().items()}
+            two = optimiser(groups[1], *stopped)
+            two.load(state)
+        for ours, pair in ((one, straight), (two, stopped)):
+            set_gradients(step, *pair)
+            ours.step(step, 1.0)
+    assert straight[0].equal(stopped[0]) and straight[1].equal(stopped[1])
+
+
+def test_regrouping_remembers_what_stayed_and_forgets_what_was_replaced() -> None:
+    p, q = parameters()
+    ours = optimiser([Group([p, q])], p, q)
+    set_gradients(0, p, q)
+    ours.step(0, 1.0)
+    grown = nn.Parameter(torch.zeros(8))
+    new = ours.regrouped([Group([p, grown])], {p: "p0", grown: "p1"})
+    assert set(new.state()) == {"p0/step", "p0/exp_avg", "p0/exp_avg_sq"}
+    assert new.state()["p0/exp_avg"].equal(ours.state()["p0/exp_avg"])
+
+
+def test_two_groups_cannot_share_a_parameter() -> None:
+    p, _ = parameters()
+    with pytest.raises(ValueError, match="a parameter is in two groups"):
+        optimiser([Group([p]), Group([p])], p)
+
+
+def test_an_unknown_rule_is_named() -> None:
+    p, _ = parameters()
+    with pytest.raises(ValueError, match="no update rule is called sgd; there are adam, adamw"):
+        optimiser([Group([p], rule="sgd")], p)

@@ -5,13 +5,13 @@ Smooth colour (skin tone, blush, stubble, low-frequency variation) is painted on
 Colours are as displayed, in [0, 1].
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
-from unflat.worlds.face_model import EYE_LEFT, EYE_RIGHT, MOUTH, SOCKET, TEETH, FaceModel
+from unflat.worlds.face_model import EYE_LEFT, EYE_RIGHT, MOUTH, SKIN, SOCKET, TEETH, face_model
 
 SKIN_TONES = np.array([(0.95, 0.80, 0.72), (0.90, 0.71, 0.60), (0.78, 0.58, 0.45), (0.60, 0.41, 0.30), (0.40, 0.26, 0.19)])
 HAIR_TONES = np.array(
@@ -26,9 +26,12 @@ LIP_BOTTOM = np.array([(0.0, -4.36), (0.75, -4.28), (1.5, -4.02), (2.1, -3.70), 
 BROW = np.array([(0.9, 4.62), (2.0, 5.02), (3.2, 5.30), (4.3, 5.22), (5.4, 4.62)])
 LID_TOP = np.array([(1.70, 3.28), (2.2, 3.72), (2.75, 3.96), (3.3, 4.04), (3.85, 3.95), (4.3, 3.68), (4.64, 3.40)])
 LID_BOTTOM = np.array([(1.70, 3.28), (2.2, 3.12), (2.75, 3.01), (3.3, 2.98), (3.85, 3.06), (4.3, 3.22), (4.64, 3.40)])
+BROW_SHAPE = np.array([(0.8, 0.0), (0.95, 0.5), (1.5, 0.95), (2.7, 1.0), (4.3, 0.65), (5.4, 0.15), (5.5, 0.0)])
+"""(|x|, share of the brow's thickness)"""
 EYE = (3.12, 3.60)
 IRIS_RADIUS = 0.60
-MOUTH_COLOUR, TEETH_COLOUR, SCLERA = (0.20, 0.07, 0.07), (0.86, 0.83, 0.76), (0.90, 0.88, 0.86)
+SCLERA, PUPIL_COLOUR, LASH_COLOUR = np.array([(0.90, 0.88, 0.86), (0.03, 0.03, 0.03), (0.08, 0.05, 0.04)], np.float32)
+MOUTH_COLOUR, TEETH_COLOUR = np.array([(0.20, 0.07, 0.07), (0.86, 0.83, 0.76)], np.float32)
 
 
 @dataclass(frozen=True)
@@ -82,29 +85,34 @@ def random_look(rng: np.random.Generator) -> Look:
     bald = not long_hair and rng.random() < 0.08
     iris = IRIS_TONES[rng.choice(6) if melanin < 0.45 else rng.choice(2)]
     return Look(
-        skin=skin,
-        lips=lips,
-        hair=hair,
-        brows=np.minimum(hair * rng.uniform(0.5, 0.9), 0.7 * skin),
-        iris=iris * rng.uniform(0.8, 1.2),
-        clothes=rng.uniform(0.05, 0.9, 3),
+        skin=_single(skin),
+        lips=_single(lips),
+        hair=_single(hair),
+        brows=_single(np.minimum(hair * rng.uniform(0.5, 0.9), 0.7 * skin)),
+        iris=_single(iris * rng.uniform(0.8, 1.2)),
+        clothes=_single(rng.uniform(0.05, 0.9, 3)),
         pupil=rng.uniform(0.16, 0.3),
         brow_thickness=rng.uniform(0.3, 0.62) * (0.8 if long_hair else 1.0),
-        brow_lift=rng.normal(0, 0.12) + rng.normal(0, 0.06, 2),
+        brow_lift=_single(rng.normal(0, 0.12) + rng.normal(0, 0.06, 2)),
         brow_strength=rng.uniform(0.55, 0.95),
         lash_strength=rng.uniform(0.35, 0.7) + (0.25 if long_hair else 0.0),
         blush=rng.uniform(0, 0.16),
         beard=beard,
         hair_thickness=0.0 if bald else rng.uniform(0.4, 1.8),
         hair_strength=rng.uniform(0.0, 0.5) if bald else 1.0,
-        hair_line=np.array([rng.normal(0, 0.35), rng.normal(0, 0.22), rng.normal(0.3, 0.9), rng.normal(0, 0.5)]),
+        hair_line=_single(rng.normal([0, 0, 0.3, 0], [0.35, 0.22, 0.9, 0.5])),
         hair_length=rng.uniform(-12, -2) if long_hair else 20.0,
-        strands=rng.normal(0, 1, (2, 3)) * np.array([4.0, 1.2, 4.0]),
+        strands=_single(rng.normal(0, [4.0, 1.2, 4.0], (2, 3))),
         neckline=rng.uniform(-14, -11),
-        waves=np.concatenate([rng.normal(0, 0.35, (6, 3)), rng.uniform(0, 2 * np.pi, (6, 1))], 1),
-        wave_colours=rng.normal(0, 0.018, (6, 1)) + rng.normal(0, 0.007, (6, 3)),
+        waves=_single(np.concatenate([rng.normal(0, 0.35, (6, 3)), rng.uniform(0, 2 * np.pi, (6, 1))], 1)),
+        wave_colours=_single(rng.normal(0, 0.018, (6, 1)) + rng.normal(0, 0.007, (6, 3))),
         moles=_random_moles(rng),
     )
+
+
+def _single(values: np.ndarray) -> np.ndarray:
+    """In single precision, which keeps all of what is painted with it in single precision."""
+    return np.asarray(values, np.float32)
 
 
 def _along(table: np.ndarray, place: float) -> np.ndarray:
@@ -123,47 +131,109 @@ def _hair_odds(melanin: float) -> np.ndarray:
 def _random_moles(rng: np.random.Generator) -> np.ndarray:
     count = rng.choice(4, p=[0.4, 0.3, 0.2, 0.1])
     x, y = rng.uniform(-6, 6, count), rng.uniform(-6, 8, count)
-    return np.stack([x, y, rng.uniform(0.12, 0.3, count), rng.uniform(0.3, 0.8, count)], 1)
+    return _single(np.stack([x, y, rng.uniform(0.12, 0.3, count), rng.uniform(0.3, 0.8, count)], 1))
 
 
-def smooth_colours(model: FaceModel, look: Look) -> Float[np.ndarray, "v 3"]:
-    """What needs no sharp edges, on the vertices: skin with its variation, blush, shaded hollows, beard."""
+@dataclass(frozen=True)
+class Ground:
+    """What every head's paint has in common, on the vertices of the model."""
+
+    red: Float[np.ndarray, "v"]
+    """where a blush shows"""
+    dark: Float[np.ndarray, "v"]
+    """how much darker hollows are"""
+    beard: Float[np.ndarray, "v"]
+    """where a beard grows"""
+    front: Float[np.ndarray, "v"]
+    """1 on the face, 0 on the sides and the back of the head"""
+    temple: Float[np.ndarray, "v"]
+    """1 at the temples"""
+    below_ears: Float[np.ndarray, "v"]
+    """0 above the ears, 1 on the neck"""
+    skin: Bool[np.ndarray, "v"]
+    """True on skin, False on eyes, in the mouth"""
+
+
+@cache
+def ground() -> Ground:
+    """Painted on the model that the package ships."""
+    model = face_model()
     x, y, z = model.mean.T
-    side = np.abs(x)
-    phase = model.mean @ look.waves[:, :3].T.astype(np.float32) + look.waves[:, 3].astype(np.float32)
-    colour = look.skin + np.sin(phase) @ look.wave_colours
-    front = np.clip((z - 4) / 3, 0, 1)
+    side, front = np.abs(x), np.clip((z - 4) / 3, 0, 1)
     cheeks = front * np.exp(-((side - 4.2) ** 2 / 3.5 + (y + 0.3) ** 2 / 3.5))
-    nose = front * np.exp(-(side**2 / 1.5 + (y - 0.3) ** 2 / 1.2)) * 0.6
-    red = (look.blush * (cheeks + nose + 0.5 * model.ear))[:, None]
-    colour = colour * (1 - red * np.array([0.1, 1.0, 0.8]))
-    hollow = 0.16 * front * np.exp(-((side - 3.1) ** 2 / 2.2 + (y - 2.5) ** 2 / 0.25))  # under the eyes
-    hollow += 0.10 * front * np.exp(-((side - 3.0) ** 2 / 3.0 + (y - 4.4) ** 2 / 0.2))  # above them
-    hollow += 0.20 * np.clip((-8.6 - y) / 1.5, 0, 1) * np.clip((z + 2) / 4, 0, 1)  # under the chin
-    colour = colour * (1 - hollow[:, None])
-    beard = (look.beard * _beard(x, y, z))[:, None]
-    return (colour * (1 - beard) + beard * (0.8 * look.hair + 0.1 * look.skin)).astype(np.float32)
+    nose = front * np.exp(-(side**2 / 1.5 + (y - 0.3) ** 2 / 1.2))
+    under_eyes = front * np.exp(-((side - 3.1) ** 2 / 2.2 + (y - 2.5) ** 2 / 0.25))
+    above_eyes = front * np.exp(-((side - 3.0) ** 2 / 3.0 + (y - 4.4) ** 2 / 0.2))
+    under_chin = np.clip((-8.6 - y) / 1.5, 0, 1) * np.clip((z + 2) / 4, 0, 1)
+    skin = np.zeros(len(model.mean), bool)
+    skin[model.triangles[model.part == SKIN]] = True
+    return Ground(
+        red=cheeks + 0.6 * nose + 0.5 * model.ear,
+        dark=0.16 * under_eyes + 0.10 * above_eyes + 0.20 * under_chin,
+        beard=_beard(side, y, z),
+        front=front,
+        temple=np.exp(-((z - 3) ** 2) / 3),
+        below_ears=np.clip((2.0 - y) / 6.0, 0, 1),
+        skin=skin,
+    )
 
 
-def _beard(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
-    """Where a beard grows, in [0, 1]: jaw and chin, upper lip, not the lips themselves."""
-    side = np.abs(x)
+def _beard(side: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """Where a beard grows, in [0, 1]: jaw, chin and upper lip."""
     cheek = np.interp(side, [0, 2.6, 4, 6, 7.5], [-4.6, -3.4, -3.2, -1.5, 1.5])
     jaw = np.clip((cheek - y) / 0.9, 0, 1) * np.clip((y + 10) / 1.2, 0, 1) * np.clip((z - 1) / 1.5, 0, 1)
     upper = np.clip((-1.25 - y) / 0.5, 0, 1) * np.clip((3.1 - side) / 0.7, 0, 1) * np.clip((y + 5.5) / 0.5, 0, 1) * (z > 7)
-    return np.maximum(jaw, 0.9 * upper)
+    return np.maximum(jaw, 0.9 * upper).astype(np.float32)
 
 
-def hair_field(model: FaceModel, look: Look) -> Float[np.ndarray, "v"]:
+def smooth_colours(look: Look) -> Float[np.ndarray, "v 3"]:
+    """What needs no sharp edges, on the vertices: skin with its variation, blush, shaded hollows, beard."""
+    here = ground()
+    phase = face_model().mean @ look.waves[:, :3].T + look.waves[:, 3]
+    colour = look.skin + np.sin(phase) @ look.wave_colours
+    colour *= 1 - (look.blush * here.red)[:, None] * np.array([0.1, 1.0, 0.8], np.float32)
+    colour *= 1 - here.dark[:, None]
+    if look.beard > 0:
+        hairs = np.float32(0.8) * look.hair + np.float32(0.1) * look.skin
+        colour += (look.beard * here.beard)[:, None] * (hairs - colour)
+    return colour
+
+
+def hair_field(look: Look) -> Float[np.ndarray, "v"]:
     """Signed distance to this head's own hair line in cm, on the vertices; positive where hair grows."""
+    model, here = face_model(), ground()
     x, y, z = model.mean.T
     down, tilt, fringe, temple = look.hair_line
-    front = np.clip((z - 4) / 3, 0, 1)
-    moved = down + front * (tilt * np.clip(x, -6, 6) + fringe) + temple * np.exp(-((z - 3) ** 2) / 3)
+    moved = down + here.front * (tilt * np.clip(x, -6, 6) + fringe) + temple * here.temple
     field = model.hair + np.clip(moved, -1.5, 2.5)
-    falls = np.minimum((2.0 - z) / 1.0, (y - look.hair_length) / 1.2)  # behind the cheeks, down to its length
-    falls = np.where(model.hair > -17.9, np.minimum(falls, 3), -6)
-    return np.maximum(field, np.clip(falls, -6, 3)).astype(np.float32)
+    if look.hair_length < 10:
+        falls = np.minimum(2.0 - z, (y - look.hair_length) / np.float32(1.2))  # behind the cheeks, down to its length
+        field = np.maximum(field, np.where(here.skin, np.clip(falls, -6, 3), -6))
+    return field.astype(np.float32)
+
+
+def hair_offset(field: Float[np.ndarray, "v"], look: Look) -> Float[np.ndarray, "v 3"]:
+    """How far hair lifts the surface, cm: along the normals, fading in behind the hair line."""
+    rise = np.clip(field / np.float32(2), 0, 1)
+    rise = np.float32(look.hair_thickness) * rise * rise * (3 - 2 * rise)
+    if look.hair_length > 10:
+        return rise[:, None] * face_model().normals
+    low = ground().below_ears  # long hair stands off the neck, to the sides above all
+    offset = (rise * (1 + np.float32(0.8) * low))[:, None] * face_model().normals
+    offset[:, 0] *= 1 + np.float32(0.6) * low
+    return offset
+
+
+def _table(*curves: np.ndarray) -> Float[np.ndarray, "k curves"]:
+    """Heights of curves (|x|, y) at every |x|, `STEPS` a cm."""
+    at = np.arange(int(6 * STEPS)) / STEPS
+    return np.stack([np.interp(at, *curve.T) for curve in curves], 1).astype(np.float32)
+
+
+STEPS = 50
+_MOUTH_CURVES = _table(LIP_TOP, LIP_LINE, LIP_BOTTOM)
+_EYE_CURVES = _table(LID_TOP, LID_BOTTOM)
+_BROW_CURVES = _table(BROW, BROW_SHAPE)
 
 
 def paint(
@@ -175,84 +245,89 @@ def paint(
 ) -> Float[np.ndarray, "k 3"]:
     """Albedo at points of a head, from their place on the rest face, their smooth colour, hair field and part."""
     albedo = smooth.copy()
-    x, y, z = place.T
+    x, y, z = np.ascontiguousarray(place.T)
     side = np.abs(x)
-    features = np.flatnonzero((z > 6.0) & (side < 5.6) & (y > -4.8) & (y < 6.2) & (part <= SOCKET))
-    _paint_features(albedo, features, x[features], side[features], y[features], look)
+    on_face = (z > 6.0) & (side < 5.6) & (part <= SOCKET)
+    for low, high, brush in ((-4.8, -2.4, _lips), (-1.2, -0.2, _nostrils), (2.5, 4.9, _lids), (3.9, 6.6, _brows)):
+        where = np.flatnonzero(on_face & (y > low) & (y < high))
+        albedo[where] = brush(albedo[where], x[where], side[where], y[where], look)
     for mole_x, mole_y, radius, strength in look.moles:
-        near = np.flatnonzero((np.abs(x - mole_x) < radius) & (np.abs(y - mole_y) < radius) & (z > 2))
-        inside = np.clip(1.6 * (1 - np.hypot(x[near] - mole_x, y[near] - mole_y) / radius), 0, 1)
-        _blend(albedo, near, 0.35 * look.skin, strength * inside)
-    _paint_hair(albedo, np.flatnonzero(hair > -0.5), place, hair, look)
-    dressed = np.flatnonzero(y + 0.25 * z < look.neckline + 1.2)
-    _blend(albedo, dressed, look.clothes, np.clip((look.neckline + 1.2 - y[dressed] - 0.25 * z[dressed]) / 0.3, 0, 1))
-    for number, colour in ((MOUTH, MOUTH_COLOUR), (TEETH, TEETH_COLOUR)):
-        albedo[part == number] = colour
-    eyes = np.flatnonzero((part == EYE_LEFT) | (part == EYE_RIGHT))
-    albedo[eyes] = _eye_colours(side[eyes], y[eyes], look)
-    return np.clip(albedo, 0.02, 1.0)
+        where = np.flatnonzero((np.abs(x - mole_x) < radius) & (np.abs(y - mole_y) < radius) & (z > 2))
+        inside = np.clip(1.6 * (1 - np.hypot(x[where] - mole_x, y[where] - mole_y) / radius), 0, 1)
+        albedo[where] = _mixed(albedo[where], np.float32(0.35) * look.skin, strength * inside)
+    where = np.flatnonzero(hair > -0.6)
+    albedo[where] = _hair(albedo[where], place[where], hair[where], look)
+    where = np.flatnonzero(y < look.neckline + 5)
+    above = y[where] + np.float32(0.25) * z[where] - np.float32(look.neckline + 1.2)
+    albedo[where] = _mixed(albedo[where], look.clothes, np.clip(above / np.float32(-0.3), 0, 1))
+    albedo[part == MOUTH], albedo[part == TEETH] = MOUTH_COLOUR, TEETH_COLOUR
+    where = np.flatnonzero((part == EYE_LEFT) | (part == EYE_RIGHT))
+    albedo[where] = _eyes(side[where], y[where], look)
+    return np.clip(albedo, 0.02, 1)
 
 
-def _blend(albedo: np.ndarray, where: np.ndarray, colour: np.ndarray | Sequence[float], strength: np.ndarray) -> None:
-    """Mix a colour into some points."""
-    albedo[where] += strength[:, None] * (np.asarray(colour, np.float32) - albedo[where])
+def _mixed(
+    under: Float[np.ndarray, "k 3"], colour: Float[np.ndarray, "*k 3"], strength: Float[np.ndarray, "k"]
+) -> Float[np.ndarray, "k 3"]:
+    """Some paint over another."""
+    return under + strength[:, None] * (colour - under)
 
 
 def _band(value: np.ndarray, half_width: float | np.ndarray, soft: float) -> np.ndarray:
     """1 where |value| is under half_width, with edges `soft` cm wide."""
-    return np.clip((half_width - np.abs(value)) / soft + 0.5, 0, 1)
+    return np.clip((half_width - np.abs(value)) * np.float32(1 / soft) + np.float32(0.5), 0, 1)
 
 
-def _paint_features(
-    albedo: np.ndarray, where: np.ndarray, x: np.ndarray, side: np.ndarray, y: np.ndarray, look: Look
-) -> None:
-    """Brows, lips, lashes and nostrils at the points `where`, whose places are given."""
-    lift = np.where(x < 0, *look.brow_lift)
-    along = (side - BROW[0, 0]) / (BROW[-1, 0] - BROW[0, 0])
-    thickness = look.brow_thickness * np.interp(along, [0, 0.12, 0.4, 0.75, 1.0], [0.5, 0.95, 1.0, 0.65, 0.15])
-    brow = _band(y - np.interp(side, *BROW.T) - lift, thickness / 2, 0.16) * _band(along - 0.5, 0.5, 0.08)
-    _blend(albedo, where, look.brows, look.brow_strength * brow)
-    top, line, bottom = (np.interp(side, *curve.T) for curve in (LIP_TOP, LIP_LINE, LIP_BOTTOM))
-    lips = np.clip(np.minimum(top - y, y - bottom) / 0.14 + 0.5, 0, 1) * np.clip((2.5 - side) / 0.15, 0, 1)
-    _blend(albedo, where, look.lips, 0.85 * lips)
-    seam = np.clip(1 - np.abs(y - line) / 0.13, 0, 1) * np.clip((2.45 - side) / 0.2, 0, 1)
-    _blend(albedo, where, 0.35 * look.lips, 0.75 * seam)
+def _at(table: np.ndarray, side: np.ndarray) -> Float[np.ndarray, "curves k"]:
+    return np.ascontiguousarray(table[(side * np.float32(STEPS)).astype(np.int32)].T)
+
+
+def _lips(under: np.ndarray, x: np.ndarray, side: np.ndarray, y: np.ndarray, look: Look) -> np.ndarray:
+    top, line, bottom = _at(_MOUTH_CURVES, side)
+    lips = np.clip(np.minimum(top - y, y - bottom) / np.float32(0.14) + np.float32(0.5), 0, 1)
+    lips *= np.clip((np.float32(2.5) - side) / np.float32(0.15), 0, 1)
+    seam = np.clip(1 - np.abs(y - line) / np.float32(0.13), 0, 1) * np.clip((np.float32(2.45) - side) * 5, 0, 1)
+    painted = _mixed(under, look.lips, np.float32(0.85) * lips)
+    return _mixed(painted, np.float32(0.35) * look.lips, np.float32(0.75) * seam)
+
+
+def _nostrils(under: np.ndarray, x: np.ndarray, side: np.ndarray, y: np.ndarray, look: Look) -> np.ndarray:
+    holes = np.clip(1.5 * (1 - np.hypot((side - 0.85) / 0.5, (y + 0.62) / 0.28)), 0, 1)
+    return _mixed(under, np.float32(0.3) * look.skin, np.float32(0.85) * holes)
+
+
+def _lids(under: np.ndarray, x: np.ndarray, side: np.ndarray, y: np.ndarray, look: Look) -> np.ndarray:
+    """Lashes, and the crease of the upper lid."""
+    top, bottom = _at(_EYE_CURVES, side)
     between = np.clip((side - 1.6) / 0.15, 0, 1) * np.clip((4.85 - side) / 0.15, 0, 1)
-    above, below = y - np.interp(side, *LID_TOP.T), y - np.interp(side, *LID_BOTTOM.T)
-    lashes = np.maximum(_band(above - 0.03, 0.09, 0.1), 0.45 * _band(below + 0.02, 0.05, 0.08)) * between
-    _blend(albedo, where, (0.08, 0.05, 0.04), look.lash_strength * lashes)
-    crease = np.clip(1 - np.abs(above - 0.42) / 0.15, 0, 1) * between
-    _blend(albedo, where, 0.6 * look.skin, 0.35 * crease)
-    nostrils = np.clip(1.5 * (1 - np.hypot((side - 0.85) / 0.5, (y + 0.62) / 0.28)), 0, 1)
-    _blend(albedo, where, 0.3 * look.skin, 0.85 * nostrils)
+    above, below = y - top, y - bottom
+    lashes = np.maximum(_band(above - 0.03, 0.09, 0.1), np.float32(0.45) * _band(below + 0.02, 0.05, 0.08))
+    crease = np.clip(1 - np.abs(above - 0.42) / 0.15, 0, 1)
+    painted = _mixed(under, LASH_COLOUR, np.float32(look.lash_strength) * lashes * between)
+    return _mixed(painted, np.float32(0.6) * look.skin, np.float32(0.35) * crease * between)
 
 
-def _paint_hair(albedo: np.ndarray, where: np.ndarray, place: np.ndarray, hair: np.ndarray, look: Look) -> None:
-    first, second = (place[where] @ wave.astype(np.float32) for wave in look.strands)
-    tone = 1 + 0.16 * np.sin(first + np.sin(second)) + 0.10 * np.sin(2.7 * second)
-    ragged = hair[where] + 0.25 * np.sin(1.7 * first) * np.sin(second)
-    strength = look.hair_strength * np.clip(ragged / 0.7 + 0.5, 0, 1)
-    albedo[where] += strength[:, None] * (look.hair * tone[:, None] - albedo[where])
+def _brows(under: np.ndarray, x: np.ndarray, side: np.ndarray, y: np.ndarray, look: Look) -> np.ndarray:
+    curve, shape = _at(_BROW_CURVES, side)
+    height = y - curve - np.where(x < 0, *look.brow_lift)
+    brow = _band(height, np.float32(look.brow_thickness / 2) * shape, 0.16) * np.clip(shape * 4, 0, 1)
+    return _mixed(under, look.brows, np.float32(look.brow_strength) * brow)
 
 
-def _eye_colours(side: np.ndarray, y: np.ndarray, look: Look) -> np.ndarray:
+def _hair(under: np.ndarray, place: np.ndarray, hair: np.ndarray, look: Look) -> np.ndarray:
+    first, second = look.strands @ place.T
+    ripple = np.sin(second)
+    tone = 1 + np.float32(0.16) * np.sin(first + ripple) + np.float32(0.10) * np.sin(np.float32(2.7) * second)
+    ragged = hair + np.float32(0.25) * np.sin(np.float32(1.7) * first) * ripple
+    strength = np.float32(look.hair_strength) * np.clip(ragged / np.float32(0.7) + np.float32(0.5), 0, 1)
+    return _mixed(under, look.hair * tone[:, None], strength)
+
+
+def _eyes(side: np.ndarray, y: np.ndarray, look: Look) -> np.ndarray:
     """White of the eye, iris with its dark rim, pupil; the upper lid's shadow is painted in."""
     radius = np.hypot(side - EYE[0], y - EYE[1])
-    colour = np.broadcast_to(np.array(SCLERA), (len(side), 3)).copy()
-    iris = np.clip((IRIS_RADIUS - radius) / 0.08 + 0.5, 0, 1)[:, None]
-    rim = np.clip((radius - 0.78 * IRIS_RADIUS) / 0.15, 0, 1)[:, None]
-    colour += iris * (look.iris * (1 - 0.5 * rim) - colour)
-    colour += np.clip((look.pupil - radius) / 0.06 + 0.5, 0, 1)[:, None] * (0.03 - colour)
-    shadow = np.clip((y - (EYE[1] + 0.05)) / 0.4, 0, 1)[:, None]
-    corner = np.clip((np.abs(side - EYE[0]) - 0.7) / 0.8, 0, 1)[:, None]
-    return colour * (1 - 0.4 * shadow) * (1 - 0.25 * corner)
-
-
-def hair_offset(model: FaceModel, field: Float[np.ndarray, "v"], look: Look) -> Float[np.ndarray, "v 3"]:
-    """How far hair lifts the surface, cm: along the normals, fading in behind the hair line."""
-    rise = np.clip(field / 2.0, 0, 1)
-    rise = look.hair_thickness * rise * rise * (3 - 2 * rise)
-    low = np.clip((2.0 - model.mean[:, 1]) / 6.0, 0, 1) * (look.hair_length < 10)  # long hair stands off the neck
-    outwards = model.normals * np.array([1 + 0.6, 1, 1]) ** low[:, None]
-    return (outwards * (rise * (1 + 0.8 * low))[:, None]).astype(np.float32)
-
+    iris, rim = np.clip((IRIS_RADIUS - radius) / 0.08 + 0.5, 0, 1), np.clip((radius - 0.78 * IRIS_RADIUS) / 0.15, 0, 1)
+    colour = _mixed(np.broadcast_to(SCLERA, (len(side), 3)), look.iris * (1 - 0.5 * rim[:, None]), iris)
+    colour = _mixed(colour, PUPIL_COLOUR, np.clip((look.pupil - radius) / 0.06 + 0.5, 0, 1))
+    shadow, corner = np.clip((y - (EYE[1] + 0.05)) / 0.4, 0, 1), np.clip((np.abs(side - EYE[0]) - 0.7) / 0.8, 0, 1)
+    return colour * ((1 - 0.4 * shadow) * (1 - 0.25 * corner))[:, None]

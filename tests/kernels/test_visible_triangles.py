@@ -167,15 +167,16 @@ def test_triangles_without_area_are_not_seen(back_end: BackEnd) -> None:
 
 
 @both
-def test_a_sliver_seen_edge_on_cannot_jump_forward(back_end: BackEnd) -> None:
-    """From depth 2 to 4 within 2e-6 px: continued to a pixel 1e-3 px away it would be anywhere, or behind the camera."""
-    wall = torch.tensor([[-99.0, -99, 1.9], [99, -99, 1.9], [0, 99, 1.9]])
+def test_a_sliver_seen_edge_on_is_not_continued_to_a_pixel_beside_it(back_end: BackEnd) -> None:
+    """From depth 2 to 4 within 2e-6 px: 1e-3 px away, its plane is anywhere, or behind the camera."""
+    triangle = torch.tensor([[0, 1, 2]], dtype=torch.int32)
     for side in (-1, 1):
-        sliver = torch.tensor([[0.5, 0.0, 2], [0.5, 1.0, 2], [0.5 + side * 2e-6, 0.5, 4]])
-        sliver[:, 0] += side * 9e-4
-        corners, triangles = torch.cat([sliver, wall])[None], torch.arange(6, dtype=torch.int32).view(2, 3)
-        assert int(back_end(corners, triangles, 1, 1)) == 1
-        assert int(back_end(corners, triangles[:1].contiguous(), 1, 1)) == 0
+        beside = torch.tensor(
+            [[[0.5 + side * 9e-4, 0.0, 2], [0.5 + side * 9e-4, 1.0, 2], [0.5 + side * 9.02e-4, 0.5, 4]]]
+        )
+        assert int(back_end(beside, triangle, 1, 1)) == -1
+        across = torch.tensor([[[0.5, 0.0, 2], [0.5, 1.0, 2], [0.5 + side * 2e-6, 0.5, 4]]])
+        assert int(back_end(across, triangle, 1, 1)) == 0
 
 
 @both

@@ -39,10 +39,10 @@ class Pinhole:
         """The same camera with its principal point moved by (dx, dy) pixels."""
         return replace(self, cx=self.cx + dx, cy=self.cy + dy)
 
-    def rays(self, device: torch.device | None = None) -> Float[Tensor, "h w 3"]:
+    def rays(self, device: torch.device | None = None, dtype: torch.dtype = torch.float32) -> Float[Tensor, "h w 3"]:
         """K^-1 (u, v, 1) at every pixel centre: a point is its depth times this."""
-        u = (torch.arange(self.width, device=device) + 0.5 - self.cx) / self.fx
-        v = (torch.arange(self.height, device=device) + 0.5 - self.cy) / self.fy
+        u = (torch.arange(self.width, device=device, dtype=dtype) + 0.5 - self.cx) / self.fx
+        v = (torch.arange(self.height, device=device, dtype=dtype) + 0.5 - self.cy) / self.fy
         y, x = torch.meshgrid(v, u, indexing="ij")
         return torch.stack([x, y, torch.ones_like(x)], -1)
 

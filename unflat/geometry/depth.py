@@ -10,7 +10,7 @@ from unflat.geometry.cameras import Pinhole
 
 def unproject(depth: Float[Tensor, "b h w"], camera: Pinhole) -> Float[Tensor, "b h w 3"]:
     """The point seen at every pixel centre."""
-    return depth[..., None] * camera.rays(depth.device)
+    return depth[..., None] * camera.rays(depth.device, depth.dtype)
 
 
 def cross(a: Float[Tensor, "*b 3"], b: Float[Tensor, "*b 3"]) -> Float[Tensor, "*b 3"]:

@@ -5,11 +5,10 @@ the oracle of the other two and the fallback where neither is installed. There i
 the triangle from here and computes depth on its plane in ordinary tensor operations.
 
 The rule all three follow. A pixel centre is inside a triangle when it is on the inner side of each of its three edges,
-or outside by at most `EDGE` pixels along its row or its column: edges belong to both neighbours, so no pixel falls
-between two triangles. Nearness, 1/z, is affine on the screen; that of a sliver is kept within the range of its corners,
-from which `EDGE` could lead far away. The triangle of the greatest nearness in single precision wins, the one with the
-lower index on a tie. Both sides of a triangle are seen; one whose projection has no area, or that reaches behind the
-camera, is not.
+or outside by at most `EDGE` of a pixel and of the triangle's height over that edge: edges belong to both neighbours, so
+no pixel falls between two triangles, and a sliver is not continued far beyond its corners. Nearness, 1/z, is affine on
+the screen. The triangle of the greatest nearness in single precision wins, the one with the lower index on a tie. Both
+sides of a triangle are seen; one whose projection has no area, or that reaches behind the camera, is not.
 """
 
 from functools import cache
@@ -20,7 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 EDGE = 1e-3
-"""how far outside an edge a pixel centre may lie, in pixels"""
+"""how far outside an edge a pixel centre may lie: in pixels along its row or column, and in heights of the triangle"""
 THIN = 1e-6
 """twice the area, in square pixels, under which a triangle is not seen"""
 LAST = 2**31 - 1
@@ -78,14 +77,15 @@ def _area(corner: Float[Tensor, "n 3 3"]) -> Float[Tensor, "n"]:
 
 def _nearness(corner: Float[Tensor, "n 3 3"], point: Float[Tensor, "n 2"]) -> tuple[Tensor, Float[Tensor, "n"]]:
     """Whether each triangle covers its point, and 1/z there."""
-    area = _area(corner)
+    signed = _area(corner)
+    area = signed.abs()
     inside, nearness = torch.ones_like(area, dtype=torch.bool), torch.zeros_like(area)
     for k in range(3):  # the edge from `a` to `b` lies opposite to corner k
         a, b = corner[:, (k + 1) % 3], corner[:, (k + 2) % 3]
         (du, dv), (x, y) = (b - a)[:, :2].unbind(1), (point - a[:, :2]).unbind(1)
-        weight = (du * y - dv * x) * area.sign()
-        inside &= weight >= -EDGE * torch.maximum(du.abs(), dv.abs())
-        nearness += weight / area.abs() / corner[:, k, 2]
+        weight = (du * y - dv * x) * signed.sign()  # times the area
+        inside &= weight >= -EDGE * torch.maximum(du.abs(), dv.abs()).minimum(area)
+        nearness += weight / area / corner[:, k, 2]
     of_corners = 1 / corner[..., 2]
     return inside, nearness.maximum(of_corners.amin(1)).minimum(of_corners.amax(1))
 

@@ -40,15 +40,17 @@ def visit(corners: Any, triangles: Any, seen: Any, edge: float, thin: float) -> 
             cu, cv, cn = points[k, 0], points[k, 1], points[k, 2]
             area = (bu - au) * (cv - av) - (bv - av) * (cu - au)
             least, most = min(an, bn, cn), max(an, bn, cn)
-            if not thin <= abs(area) < np.inf or not least > 0:  # NaN is not seen either
-                continue
             side = 1.0 if area > 0 else -1.0
+            area = abs(area)
+            if not thin <= area < np.inf or not least > 0:  # NaN is not seen either
+                continue
             # the edges opposite to a, b and c, as vectors, and what a pixel may lack
             a_du, a_dv, b_du, b_dv = side * (cu - bu), side * (cv - bv), side * (au - cu), side * (av - cv)
             c_du, c_dv = side * (bu - au), side * (bv - av)
-            a_least, b_least = -edge * max(abs(a_du), abs(a_dv)), -edge * max(abs(b_du), abs(b_dv))
-            c_least = -edge * max(abs(c_du), abs(c_dv))
-            share = 1 / abs(area)
+            a_least = -edge * min(max(abs(a_du), abs(a_dv)), area)
+            b_least = -edge * min(max(abs(b_du), abs(b_dv)), area)
+            c_least = -edge * min(max(abs(c_du), abs(c_dv)), area)
+            share = 1 / area
             for row in range(top, bottom + 1):
                 for column in range(left, right + 1):
                     a = a_du * (row - bv) - a_dv * (column - bu)

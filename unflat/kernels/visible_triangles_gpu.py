@@ -44,9 +44,9 @@ def visit(corners, triangles, winner, vertices, count, height, width, edge, thin
     side = tl.where(area > 0, 1.0, -1.0)
     a_du, a_dv, b_du, b_dv = side * (cu - bu), side * (cv - bv), side * (au - cu), side * (av - cv)
     c_du, c_dv = side * (bu - au), side * (bv - av)
-    a_least = -edge * tl.maximum(tl.abs(a_du), tl.abs(a_dv))
-    b_least = -edge * tl.maximum(tl.abs(b_du), tl.abs(b_dv))
-    c_least = -edge * tl.maximum(tl.abs(c_du), tl.abs(c_dv))
+    a_least = -edge * tl.minimum(tl.maximum(tl.abs(a_du), tl.abs(a_dv)), tl.abs(area))
+    b_least = -edge * tl.minimum(tl.maximum(tl.abs(b_du), tl.abs(b_dv)), tl.abs(area))
+    c_least = -edge * tl.minimum(tl.maximum(tl.abs(c_du), tl.abs(c_dv)), tl.abs(area))
     left, top = tl.where(there, left, 0.0).to(tl.int32), tl.where(there, top, 0.0).to(tl.int32)
     columns = tl.where(there, right, -1.0).to(tl.int32) - left + 1
     visits = columns * (tl.where(there, bottom, -1.0).to(tl.int32) - top + 1)

@@ -7,7 +7,7 @@ along +z), `identity [100,n,3]`, `expression [53,n,3]`, `triangles`, `region [n]
 
 The mean is decimated; each vertex that is left *is* one of the model's own, so the modes are taken over without any
 interpolation and the lips cannot grow together. Decimation acts on a copy whose face is magnified, so that eyes, nose
-and mouth keep more triangles than the neck. Backs of the eyeballs and the irises behind the cornea are left out.
+and mouth keep more triangles than the neck. Backs of the eyeballs, the irises behind the cornea and molars are left out.
 """
 
 import argparse
@@ -26,8 +26,10 @@ PARTS = ("skin", "mouth", "socket", "eye_left", "eye_right", "teeth")
 PART_OF_REGION = {
     "face": 0, "head": 0, "mouth_socket": 1, "eye_socket_l": 2, "eye_socket_r": 2, "sclera_l": 3, "sclera_r": 4, "teeth": 5,
 }  # fmt: skip
-TRIANGLES = {0: 9600, 1: 350, 2: 240, 3: 260, 4: 260, 5: 1500}
+TRIANGLES = {0: 9600, 1: 350, 2: 240, 3: 260, 4: 260, 5: 1300}
 """triangles left in each part"""
+TEETH_FROM = 8.2
+"""z in cm: molars behind this plane are left out"""
 FACE_CENTRE, FACE_RADIUS, FACE_MAGNIFIED = np.array([0.0, 0.5, 8.0]), 5.0, 2.5
 
 # Where the 68 landmarks are looked for on the mean: x, y in cm, person's right half and the middle line (x <= 0).
@@ -103,6 +105,7 @@ def part_of_triangles(model: Mapping[str, np.ndarray]) -> np.ndarray:
         middle = (eye.max(0) + eye.min(0)) / 2
         behind = mean[model["triangles"]].mean(1)[:, 2] < middle[2]
         part[(part == number) & behind] = -1
+    part[(part == 5) & (mean[model["triangles"]].mean(1)[:, 2] < TEETH_FROM)] = -1
     return part
 
 

@@ -15,9 +15,12 @@ SKIN, MOUTH, SOCKET, EYE_LEFT, EYE_RIGHT, TEETH = range(6)
 """the parts that a triangle may belong to"""
 
 HAIR_LINE = np.array(
-    [(-11.0, -6.5), (-5.5, -5.5), (-3.0, -2.5), (-2.0, 1.0), (1.0, 2.6), (2.2, 3.2), (3.0, 5.5), (4.2, 8.2), (6.5, 10.0), (9.0, 10.9), (11.0, 11.5)]
+    [(-11.0, -6.5), (-5.5, -5.5), (-3.0, -2.5), (-2.0, 1.0), (1.0, 2.4), (2.5, 2.8), (3.5, 5.5), (4.8, 8.2), (6.8, 10.0), (9.0, 10.9), (11.0, 11.5)]
 )  # fmt: skip
 """(z, y) in cm: on the rest head, hair grows above this line"""
+
+EAR, EAR_LEAN, EAR_RADII = (0.15, 0.85), 0.30, (3.0, 1.45)
+"""centre (z, y) in cm, lean in radians, half axes in cm"""
 
 
 @dataclass(frozen=True)
@@ -71,10 +74,11 @@ def _vertex_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
 
 
 def _ear(mean: np.ndarray) -> np.ndarray:
-    """The ears stand off the sides of the head, which are about 7.3 cm from the middle."""
-    x, y, z = np.abs(mean[:, 0]), mean[:, 1], mean[:, 2]
-    inside = (y > -2.3) & (y < 4.0) & (z > -3.0) & (z < 2.4)
-    return (inside * np.clip((x - 7.15) / 0.3, 0, 1)).astype(np.float32)
+    """Seen from the side, an ear fills an ellipse that leans back."""
+    y, z = mean[:, 1] - EAR[1], mean[:, 2] - EAR[0]
+    along, across = y * np.cos(EAR_LEAN) - z * np.sin(EAR_LEAN), y * np.sin(EAR_LEAN) + z * np.cos(EAR_LEAN)
+    radius = np.hypot(along / EAR_RADII[0], across / EAR_RADII[1])
+    return (np.clip((1.15 - radius) / 0.15, 0, 1) * (np.abs(mean[:, 0]) > 6)).astype(np.float32)
 
 
 def _hair(mean: np.ndarray, triangles: np.ndarray, part: np.ndarray, ear: np.ndarray) -> np.ndarray:

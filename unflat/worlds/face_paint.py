@@ -138,6 +138,8 @@ def _random_moles(rng: np.random.Generator) -> np.ndarray:
 class Ground:
     """What every head's paint has in common, on the vertices of the model."""
 
+    places: Float[np.ndarray, "3 v"]
+    """the rest face"""
     red: Float[np.ndarray, "v"]
     """where a blush shows"""
     dark: Float[np.ndarray, "v"]
@@ -150,6 +152,10 @@ class Ground:
     """1 at the temples"""
     below_ears: Float[np.ndarray, "v"]
     """0 above the ears, 1 on the neck"""
+    combed: Float[np.ndarray, "v 3"]
+    """the model's normals; on the ears those of the head under them"""
+    flat_ears: Float[np.ndarray, "v 3"]
+    """what lays the ears on the head, cm"""
     skin: Bool[np.ndarray, "v"]
     """True on skin, False on eyes, in the mouth"""
 
@@ -167,35 +173,40 @@ def ground() -> Ground:
     under_chin = np.clip((-8.6 - y) / 1.5, 0, 1) * np.clip((z + 2) / 4, 0, 1)
     skin = np.zeros(len(model.mean), bool)
     skin[model.triangles[model.part == SKIN]] = True
+    outwards = np.sign(x)[:, None] * np.array([1, 0, 0], np.float32)
+    ear = model.ear[:, None]
     return Ground(
+        places=np.ascontiguousarray(model.mean.T),
         red=cheeks + 0.6 * nose + 0.5 * model.ear,
         dark=0.16 * under_eyes + 0.10 * above_eyes + 0.20 * under_chin,
         beard=_beard(side, y, z),
         front=front,
         temple=np.exp(-((z - 3) ** 2) / 3),
         below_ears=np.clip((2.0 - y) / 6.0, 0, 1),
+        combed=(1 - ear) * model.normals + ear * outwards,
+        flat_ears=ear * outwards * np.minimum(6.9 - side, 0)[:, None],
         skin=skin,
     )
 
 
 def _beard(side: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
     """Where a beard grows, in [0, 1]: jaw, chin and upper lip."""
-    cheek = np.interp(side, [0, 2.6, 4, 6, 7.5], [-4.6, -3.4, -3.2, -1.5, 1.5])
-    jaw = np.clip((cheek - y) / 0.9, 0, 1) * np.clip((y + 10) / 1.2, 0, 1) * np.clip((z - 1) / 1.5, 0, 1)
-    upper = np.clip((-1.25 - y) / 0.5, 0, 1) * np.clip((3.1 - side) / 0.7, 0, 1) * np.clip((y + 5.5) / 0.5, 0, 1) * (z > 7)
-    return np.maximum(jaw, 0.9 * upper).astype(np.float32)
+    cheek = np.interp(side, [0, 2.4, 4, 6, 7.5], [-4.2, -3.6, -2.8, -0.9, 2.0])
+    jaw = np.clip((cheek - y) / 1.4, 0, 1) * np.clip((y + 10) / 1.2, 0, 1) * np.clip((z - 1) / 1.5, 0, 1)
+    upper = np.clip((-1.2 - y) / 0.7, 0, 1) * np.clip((3.2 - side) / 1.0, 0, 1) * np.clip((y + 5.5) / 1.2, 0, 1) * (z > 7)
+    return np.maximum(jaw, 0.75 * upper).astype(np.float32)
 
 
-def smooth_colours(look: Look) -> Float[np.ndarray, "v 3"]:
+def smooth_colours(look: Look) -> Float[np.ndarray, "3 v"]:
     """What needs no sharp edges, on the vertices: skin with its variation, blush, shaded hollows, beard."""
     here = ground()
-    phase = face_model().mean @ look.waves[:, :3].T + look.waves[:, 3]
-    colour = look.skin + np.sin(phase) @ look.wave_colours
-    colour *= 1 - (look.blush * here.red)[:, None] * np.array([0.1, 1.0, 0.8], np.float32)
-    colour *= 1 - here.dark[:, None]
+    phase = look.waves[:, :3] @ here.places + look.waves[:, 3:]
+    colour = look.wave_colours.T @ np.sin(phase) + look.skin[:, None]
+    colour[1:] *= 1 - np.array([[1.0], [0.8]], np.float32) * np.float32(look.blush) * here.red
+    colour *= 1 - here.dark
     if look.beard > 0:
         hairs = np.float32(0.8) * look.hair + np.float32(0.1) * look.skin
-        colour += (look.beard * here.beard)[:, None] * (hairs - colour)
+        colour = _mixed(colour, hairs, np.float32(look.beard) * here.beard)
     return colour
 
 
@@ -219,9 +230,9 @@ def hair_offset(field: Float[np.ndarray, "v"], look: Look) -> Float[np.ndarray, 
     if look.hair_length > 10:
         return rise[:, None] * face_model().normals
     low = ground().below_ears  # long hair stands off the neck, to the sides above all
-    offset = (rise * (1 + np.float32(0.8) * low))[:, None] * face_model().normals
+    offset = (rise * (1 + np.float32(0.8) * low))[:, None] * ground().combed
     offset[:, 0] *= 1 + np.float32(0.6) * low
-    return offset
+    return offset + ground().flat_ears
 
 
 def _table(*curves: np.ndarray) -> Float[np.ndarray, "k curves"]:
@@ -237,40 +248,42 @@ _BROW_CURVES = _table(BROW, BROW_SHAPE)
 
 
 def paint(
-    place: Float[np.ndarray, "k 3"],
-    smooth: Float[np.ndarray, "k 3"],
+    place: Float[np.ndarray, "3 k"],
+    smooth: Float[np.ndarray, "3 k"],
     hair: Float[np.ndarray, "k"],
     part: Int[np.ndarray, "k"],
     look: Look,
-) -> Float[np.ndarray, "k 3"]:
+) -> Float[np.ndarray, "3 k"]:
     """Albedo at points of a head, from their place on the rest face, their smooth colour, hair field and part."""
     albedo = smooth.copy()
-    x, y, z = np.ascontiguousarray(place.T)
+    x, y, z = place
     side = np.abs(x)
-    on_face = (z > 6.0) & (side < 5.6) & (part <= SOCKET)
+    on_face = np.flatnonzero((z > 6.0) & (side < 5.6) & (part <= SOCKET) & (y < 6.6) & (y > -4.8))
+    height = y[on_face]
     for low, high, brush in ((-4.8, -2.4, _lips), (-1.2, -0.2, _nostrils), (2.5, 4.9, _lids), (3.9, 6.6, _brows)):
-        where = np.flatnonzero(on_face & (y > low) & (y < high))
-        albedo[where] = brush(albedo[where], x[where], side[where], y[where], look)
+        where = on_face[(height > low) & (height < high)]
+        albedo[:, where] = brush(albedo[:, where], x[where], side[where], y[where], look)
     for mole_x, mole_y, radius, strength in look.moles:
         where = np.flatnonzero((np.abs(x - mole_x) < radius) & (np.abs(y - mole_y) < radius) & (z > 2))
         inside = np.clip(1.6 * (1 - np.hypot(x[where] - mole_x, y[where] - mole_y) / radius), 0, 1)
-        albedo[where] = _mixed(albedo[where], np.float32(0.35) * look.skin, strength * inside)
+        albedo[:, where] = _mixed(albedo[:, where], np.float32(0.35) * look.skin, strength * inside)
     where = np.flatnonzero(hair > -0.6)
-    albedo[where] = _hair(albedo[where], place[where], hair[where], look)
+    albedo[:, where] = _hair(albedo[:, where], place[:, where], hair[where], look)
     where = np.flatnonzero(y < look.neckline + 5)
     above = y[where] + np.float32(0.25) * z[where] - np.float32(look.neckline + 1.2)
-    albedo[where] = _mixed(albedo[where], look.clothes, np.clip(above / np.float32(-0.3), 0, 1))
-    albedo[part == MOUTH], albedo[part == TEETH] = MOUTH_COLOUR, TEETH_COLOUR
+    albedo[:, where] = _mixed(albedo[:, where], look.clothes, np.clip(above / np.float32(-0.3), 0, 1))
+    for number, colour in ((MOUTH, MOUTH_COLOUR), (TEETH, TEETH_COLOUR)):
+        albedo[:, np.flatnonzero(part == number)] = colour[:, None]
     where = np.flatnonzero((part == EYE_LEFT) | (part == EYE_RIGHT))
-    albedo[where] = _eyes(side[where], y[where], look)
-    return np.clip(albedo, 0.02, 1)
+    albedo[:, where] = _eyes(side[where], y[where], look)
+    return np.clip(albedo, np.float32(0.02), 1)
 
 
 def _mixed(
-    under: Float[np.ndarray, "k 3"], colour: Float[np.ndarray, "*k 3"], strength: Float[np.ndarray, "k"]
-) -> Float[np.ndarray, "k 3"]:
-    """Some paint over another."""
-    return under + strength[:, None] * (colour - under)
+    under: Float[np.ndarray, "3 k"], colour: Float[np.ndarray, "3 *k"], strength: Float[np.ndarray, "k"]
+) -> Float[np.ndarray, "3 k"]:
+    """Some paint, of one colour or of one at each point, over another."""
+    return under + strength * (colour.reshape(3, -1) - under)
 
 
 def _band(value: np.ndarray, half_width: float | np.ndarray, soft: float) -> np.ndarray:
@@ -315,19 +328,19 @@ def _brows(under: np.ndarray, x: np.ndarray, side: np.ndarray, y: np.ndarray, lo
 
 
 def _hair(under: np.ndarray, place: np.ndarray, hair: np.ndarray, look: Look) -> np.ndarray:
-    first, second = look.strands @ place.T
+    first, second = look.strands @ place
     ripple = np.sin(second)
-    tone = 1 + np.float32(0.16) * np.sin(first + ripple) + np.float32(0.10) * np.sin(np.float32(2.7) * second)
+    tone = 1 + np.float32(0.15) * np.sin(first + ripple) + np.float32(0.05) * np.sin(np.float32(2.7) * second)
     ragged = hair + np.float32(0.25) * np.sin(np.float32(1.7) * first) * ripple
     strength = np.float32(look.hair_strength) * np.clip(ragged / np.float32(0.7) + np.float32(0.5), 0, 1)
-    return _mixed(under, look.hair * tone[:, None], strength)
+    return _mixed(under, look.hair[:, None] * tone, strength)
 
 
 def _eyes(side: np.ndarray, y: np.ndarray, look: Look) -> np.ndarray:
     """White of the eye, iris with its dark rim, pupil; the upper lid's shadow is painted in."""
     radius = np.hypot(side - EYE[0], y - EYE[1])
     iris, rim = np.clip((IRIS_RADIUS - radius) / 0.08 + 0.5, 0, 1), np.clip((radius - 0.78 * IRIS_RADIUS) / 0.15, 0, 1)
-    colour = _mixed(np.broadcast_to(SCLERA, (len(side), 3)), look.iris * (1 - 0.5 * rim[:, None]), iris)
+    colour = _mixed(SCLERA[:, None], look.iris[:, None] * (1 - 0.5 * rim), iris)
     colour = _mixed(colour, PUPIL_COLOUR, np.clip((look.pupil - radius) / 0.06 + 0.5, 0, 1))
     shadow, corner = np.clip((y - (EYE[1] + 0.05)) / 0.4, 0, 1), np.clip((np.abs(side - EYE[0]) - 0.7) / 0.8, 0, 1)
-    return colour * ((1 - 0.4 * shadow) * (1 - 0.25 * corner))[:, None]
+    return colour * ((1 - 0.4 * shadow) * (1 - 0.25 * corner))

@@ -3,16 +3,15 @@
 import ast
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any
+from typing import Any
 
-import tyro
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from unflat import catalogue, records
 from unflat.catalogue import Entry
-from unflat.cli.parsing import parsed, print_json
+from unflat.cli.parsing import Flag, Method, parsed, print_json
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,7 @@ class ListOptions:
     below the paper: recorded, but short of it; not run: nothing is recorded.
     """
 
-    json: bool = False
+    json: Flag = False
     """for scripts: a list of objects"""
 
 
@@ -31,9 +30,9 @@ class ListOptions:
 class ShowOptions:
     """One method: its paper, settings, experiments and figures."""
 
-    method: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="METHOD")]
+    method: Method
     """a name from `unflat list`"""
-    json: bool = False
+    json: Flag = False
     """for scripts: one object"""
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from unflat import catalogue
-from unflat.method import Method
+from unflat.method import Method, Prediction, predict_in_pieces
 from unflat.training import checkpoint
 from unflat.training.experiment import made
 from unflat.training.settings import Training, seed_of
@@ -70,6 +70,18 @@ def train(
     trainer = Trainer(built, data, training, folder, validation, experiment, quiet=quiet)
     figures = trainer.fit()
     return Run(folder, trainer.result.eval(), figures)
+
+
+def predict(run: Run | Method | str | Path, query: Any, *, device: str = "cpu") -> Prediction:
+    """What a method makes of a query, such as photos, of any length.
+
+    `run` is what `train` returned, a method, a run's folder, a file of weights, or the name of shipped weights; the
+    last three are loaded onto `device`.
+    """
+    if isinstance(run, Run):
+        run = run.method
+    method = run if isinstance(run, Method) else checkpoint.load_method(run, device=device)
+    return predict_in_pieces(method, query)
 
 
 def build(cls: type[Method], config: Any, extent: Any, seed: int) -> Method:

@@ -1,0 +1,135 @@
+"""`unflat evaluate`: figures of a run against the truth that data hold, and claims for the records."""
+
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unflat import catalogue
+from unflat.cli.parsing import Count, Flag, MaybeData, Run, Text, only_json, parsed, print_json
+from unflat.cli.sources import photos_of
+
+if TYPE_CHECKING:
+    from unflat.evaluation import Evaluation
+    from unflat.method import Method
+    from unflat.training.experiment import Experiment
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """Compare what a run predicts with the truth, beside answers that know nothing of the picture."""
+
+    run: Run
+    """a run's folder, a file of weights, or the shipped face model: faces"""
+    data: MaybeData = ""
+    """photos with truth beside them, or generated faces that were not learned from: faces:1000. Left out: the test
+    pictures of the experiment that was trained"""
+    crop: Text = ""
+    """square crop, as for predict"""
+    limit: Count = None
+    """take only so many of the pictures"""
+    record: Flag = False
+    """append the figures to benchmarks/results, as a claim (in a checkout, on the experiment's own test pictures)"""
+    device: str = "cpu"
+    """or cuda"""
+    json: Flag = False
+    """for scripts: figures over all pictures and for each, as one object"""
+
+
+def evaluate(arguments: Sequence[str]) -> None:
+    options = parsed(EvaluateOptions, arguments, "evaluate")
+    with only_json(options.json):
+        evaluation = _evaluated(options)
+    if options.json:
+        print_json(evaluation.to_json())
+
+
+def _evaluated(options: EvaluateOptions) -> "Evaluation":
+    from rich.console import Console
+
+    from unflat.evaluation import average_depth
+    from unflat.evaluation import evaluate as compare
+    from unflat.training.checkpoint import find, load_method, read
+    from unflat.training.experiment import made
+
+    header = read(find(options.run)).header
+    method = load_method(options.run, device=options.device)
+    experiment = _experiment_of(header, options)
+    if experiment is None:
+        photos = photos_of(options.data, method.extent.size[0], options.crop, split="test", limit=options.limit)
+        evaluation = compare(method, photos)
+    else:
+        evaluation = compare(method, made(experiment.test), average=average_depth(made(experiment.data)))
+    Console().print(evaluation.table())
+    for warning in evaluation.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    if options.record:
+        assert experiment is not None, "said by _experiment_of"
+        _record(evaluation, header, method, experiment, options)
+    return evaluation
+
+
+def _experiment_of(header: dict[str, Any], options: EvaluateOptions) -> "Experiment | None":
+    """The experiment whose test pictures are asked for; None where the user names data. ValueError without any."""
+    name = header.get("experiment") or ""
+    if options.data:
+        if options.record:
+            raise ValueError("a claim is made on the experiment's own test pictures: leave DATA out, or --record")
+        return None
+    if not name:
+        raise ValueError(f"{options.run} was trained on your own photos: say on what to evaluate it, as in faces:1000")
+    if options.record and options.limit is not None:
+        raise ValueError("a claim is made on all test pictures: leave --limit out, or --record")
+    experiment: Experiment = catalogue.experiment(header["method"], name)
+    if experiment.test is None:
+        raise ValueError(f"experiment {name} of {header['method']} names no test pictures: give DATA, as in faces:1000")
+    return experiment
+
+
+def _record(
+    evaluation: "Evaluation", header: dict[str, Any], method: "Method", experiment: "Experiment", options: Any
+) -> None:
+    """Append the figures, with the published ones beside them if this is the experiment as it stands."""
+    from unflat import records
+    from unflat.training.settings import to_plain
+
+    changed = [key for key, value in to_plain(experiment.config).items() if header["config"].get(key) != value]
+    name = header["experiment"] + "".join(f", {key} {header['config'].get(key)}" for key in changed)
+    training = header.get("training") or {}
+    blank = records.Record(
+        method=header["method"],
+        experiment=name,
+        metric="",
+        ours=math.nan,
+        better="lower",
+        seed=training.get("seed"),
+        seconds=_training_seconds(Path(options.run) / "log.jsonl", header["config"].get("batch_size", 0)),
+        memory=_peak_memory(),
+        command=f"unflat evaluate {options.run} --record",
+        note=f"{training.get('steps')} steps, {sum(p.numel() for p in method.parameters())} parameters",
+    )
+    path = records.append(evaluation.records(blank, {} if changed else experiment.published))
+    print(f"recorded in {path}")
+
+
+def _training_seconds(log: Path, batch: int) -> float | None:
+    """What the steps took, from the run's log; None where there is none."""
+    if not log.is_file() or not batch:
+        return None
+    from unflat.training.log import read_log
+
+    lines = [line for line in read_log(log) if line.get("images_per_second")]
+    steps = [0, *(line["step"] for line in lines)]
+    return sum(batch * (b - a) / line["images_per_second"] for a, b, line in zip(steps, steps[1:], lines, strict=False))
+
+
+def _peak_memory() -> float | None:
+    """The largest resident size of this process in bytes; None where the system does not say."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)

@@ -121,13 +121,21 @@ def read(path: Path) -> Stored:
         raise CheckpointError(f"{path} cannot be read as safetensors: {error}") from error
     if header is None:
         raise CheckpointError(f"{path} holds tensors, but was not written by unflat: its header names no method")
-    return Stored(tensors, _checked(json.loads(header), path))
+    return Stored(tensors, _header(header, path))
 
 
-def _checked(header: dict[str, Any], path: Path) -> dict[str, Any]:
-    if header.get("format") != FORMAT:
-        raise CheckpointError(f"{path} has format {header.get('format')!r}, this version of unflat reads {FORMAT}")
-    return header
+def _header(text: str, path: Path) -> dict[str, Any]:
+    """What the header says, as far as every file must say it."""
+    try:
+        header = json.loads(text)
+        form, kind, method = header["format"], header["kind"], header["method"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path} has a damaged header") from error
+    if form != FORMAT:
+        raise CheckpointError(f"{path} has format {form!r}, this version of unflat reads {FORMAT}")
+    if kind not in ("weights", "checkpoint") or not isinstance(method, str):
+        raise CheckpointError(f"{path} has a damaged header: kind {kind!r}, method {method!r}")
+    return dict(header)
 
 
 def load(method: nn.Module, tensors: Mapping[str, Tensor]) -> None:

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -34,7 +34,7 @@ class Log:
         )  # fmt: skip
         self._task = self._bar.add_task("training", total=steps, completed=done, rate="", figure="")
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Log":
         self._bar.start()
         return self
 
@@ -122,7 +122,7 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 
 def _step_of(line: str) -> float:
     try:
-        return int(json.loads(line)["step"])
+        return float(json.loads(line)["step"])
     except (ValueError, KeyError, TypeError):
         return math.inf
 

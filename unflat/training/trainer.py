@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import math
 import time
 import warnings
 from collections.abc import Iterator
@@ -101,9 +102,8 @@ class Trainer:
 
     def _stop(self, losses: Losses, step: int) -> None:
         """Keep what was good, and say what was not."""
-        bad = [
-            f"the loss {name!r} is {float(term)}" for name, term in losses.terms.items() if not term.isfinite().all()
-        ]
+        terms = {name: float(term.detach()) for name, term in losses.terms.items()}
+        bad = [f"the loss {name!r} is {value}" for name, value in terms.items() if not math.isfinite(value)]
         if not bad:
             named = ((self.optimiser.names[p], p.grad) for p in self.optimiser.parameters if p.grad is not None)
             bad = [f"the gradient of {name} is not finite" for name, grad in named if not grad.isfinite().all()][:3]

@@ -1,0 +1,198 @@
+"""Weights on disk: complete, whole or absent, and refused with a reason."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from tilt import Config, Tilt, pictures
+from torch import nn
+
+from unflat.catalogue import UnknownMethod
+from unflat.method import Prediction, predict_in_pieces
+from unflat.training import checkpoint
+from unflat.training.checkpoint import CheckpointError
+from unflat.training.run import build
+from unflat.training.settings import Training
+
+
+def method(seed: int = 0, **config: Any) -> Tilt:
+    built = build(Tilt, Config(**config), pictures().extent, seed)
+    assert isinstance(built, Tilt)
+    return built
+
+
+def saved(path: Path, seed: int = 0, **options: Any) -> Tilt:
+    built = method(seed)
+    built.prepare(pictures())
+    checkpoint.save_weights(path, built, checkpoint.describe(built, Training(), pictures()), **options)
+    return built
+
+
+def depth_of(built: Any) -> torch.Tensor:
+    prediction: Prediction = predict_in_pieces(built, pictures(), 3)
+    assert prediction.depth is not None
+    return prediction.depth
+
+
+def test_a_file_of_weights_is_complete_in_itself(tmp_path: Path) -> None:
+    built = saved(tmp_path / "w.safetensors")
+    loaded = checkpoint.load_method(tmp_path / "w.safetensors", Tilt)
+    assert loaded.config == built.config and loaded.extent == built.extent and not loaded.training
+    assert depth_of(loaded).equal(depth_of(built))
+
+
+def test_half_precision_halves_the_file(tmp_path: Path) -> None:
+    wide = method(width=4000)
+    header = checkpoint.describe(wide)
+    checkpoint.save_weights(tmp_path / "full.safetensors", wide, header)
+    checkpoint.save_weights(tmp_path / "half.safetensors", wide, header, dtype=torch.float16)
+    full, half = ((tmp_path / f"{name}.safetensors").stat().st_size for name in ("full", "half"))
+    assert half < 0.51 * full
+    loaded = checkpoint.load_method(tmp_path / "half.safetensors", Tilt)
+    assert loaded.head.weight.dtype == torch.float32  # type: ignore[union-attr]
+    torch.testing.assert_close(depth_of(loaded), depth_of(wide), rtol=0, atol=1e-3)
+
+
+def test_weights_too_large_for_half_precision_are_named(tmp_path: Path) -> None:
+    built = method()
+    nn.init.constant_(built.head.bias, 1e6)  # type: ignore[arg-type]
+    with pytest.raises(CheckpointError, match=r"head\.bias holds 1e\+06, too large for torch\.float16"):
+        checkpoint.save_weights(tmp_path / "w.safetensors", built, checkpoint.describe(built), dtype=torch.float16)
+    assert not list(tmp_path.iterdir())
+
+
+class Grown(nn.Module):
+    def __init__(self, count: int, memory: int | None) -> None:
+        super().__init__()
+        self.grid = nn.Parameter(torch.arange(float(count)))
+        self.register_buffer("box", None if memory is None else torch.ones(memory))
+
+
+@pytest.mark.parametrize(("count", "memory"), [(3, 2), (5, 2), (3, None)])
+def test_everything_gets_its_stored_shape_first(count: int, memory: int | None) -> None:
+    stored, fresh = Grown(5, 4), Grown(count, memory)
+    checkpoint.load(fresh, stored.state_dict())
+    assert fresh.grid.equal(stored.grid) and fresh.grid.requires_grad
+    assert fresh.box.equal(stored.box)  # type: ignore[arg-type, union-attr, operator]
+
+
+def test_weights_of_another_model_are_refused() -> None:
+    with pytest.raises(CheckpointError, match=r"they lack extra, head\.weight and have other\.weight beside"):
+        state = dict(method().state_dict())
+        state["other.weight"] = state.pop("extra")
+        del state["head.weight"]
+        checkpoint.load(method(), state)
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "w.safetensors"
+    saved(path, seed=1)
+    before = path.read_bytes()
+
+    def full(*arguments: Any) -> None:
+        Path(arguments[1]).write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    with pytest.raises(OSError, match="No space left"):
+        saved(path, seed=2)
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_run_is_found_by_its_folder(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="holds no weights yet"):
+        checkpoint.find(tmp_path)
+    names = ["checkpoints/step_00000009.safetensors", "checkpoints/step_00000010.safetensors"]
+    for name in [*names, "checkpoints/best.safetensors", "weights.safetensors"]:
+        saved(tmp_path / name)
+        assert checkpoint.find(tmp_path) == tmp_path / name
+
+
+def test_checkpoints_are_ordered_by_step_not_by_name(tmp_path: Path) -> None:
+    for step in (99_999_999, 100_000_000, 5):
+        saved(tmp_path / "checkpoints" / checkpoint.STEP_FILE.format(step))
+    assert [int(path.stem[5:]) for path in checkpoint.checkpoints(tmp_path)] == [5, 99_999_999, 100_000_000]
+
+
+def test_shipped_weights_are_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoint, "SHIPPED", tmp_path)
+    built = saved(tmp_path / "tilts.safetensors")
+    assert depth_of(checkpoint.load_method("tilts", Tilt)).equal(depth_of(built))
+    with pytest.raises(CheckpointError, match=r"no weights at tilt: .* one of the shipped weights \(tilts\)"):
+        checkpoint.load_method("tilt")
+
+
+def test_a_checkpoint_predicts_with_its_average(tmp_path: Path) -> None:
+    ours, average = method(1), method(2)
+    tensors = {f"weights/{k}": v for k, v in ours.state_dict().items()}
+    tensors |= {f"average/{k}": v for k, v in average.state_dict().items()}
+    checkpoint.save(tmp_path / "c.safetensors", tensors, {**checkpoint.describe(ours), "kind": "checkpoint"})
+    assert depth_of(checkpoint.load_method(tmp_path / "c.safetensors", Tilt)).equal(depth_of(average))
+
+
+def test_a_method_that_is_not_in_the_catalogue_is_not_built(tmp_path: Path) -> None:
+    saved(tmp_path / "w.safetensors")
+    with pytest.raises(UnknownMethod, match="there is no method 'tilt'"):
+        checkpoint.load_method(tmp_path / "w.safetensors")
+
+
+def with_header(path: Path, header: str | None) -> Path:
+    save_file({"x": torch.ones(1)}, path, None if header is None else {"unflat": header})
+    return path
+
+
+def header(**changes: Any) -> str:
+    built = method()
+    return json.dumps({**checkpoint.describe(built), "kind": "weights", **changes})
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "holds tensors, but was not written by unflat"),
+        ("{", "has a damaged header"),
+        ("[]", "has a damaged header"),
+        (header(format=99), "has format 99, this version of unflat reads 1"),
+        (header(config={"width": 4, "exec": "x"}), "Config has no field 'exec'"),
+        (header(config={"width": "four"}), "Config.width is 'four'; it must be of type int"),
+        (header(extent={"count": 1}), "Extent needs size"),
+        (header(method=None), "has a damaged header"),
+        (header(kind="else"), "has a damaged header"),
+    ],
+)
+def test_headers_that_do_not_fit(tmp_path: Path, content: str | None, message: str) -> None:
+    path = with_header(tmp_path / "w.safetensors", content)
+    with pytest.raises(ValueError, match=message):
+        checkpoint.load_method(path, Tilt)
+
+
+@pytest.mark.parametrize("content", [b"", b"not tensors at all", b"\xff" * 64, b"\x80\x04\x95pickle"])
+def test_other_files_are_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"w\.safetensors cannot be read as safetensors"):
+        checkpoint.load_method(path, Tilt)
+
+
+def test_a_cut_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    saved(path)
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(CheckpointError, match="cannot be read as safetensors"):
+        checkpoint.load_method(path, Tilt)
+
+
+def test_tied_weights_are_written_twice_and_load(tmp_path: Path) -> None:
+    tied = Grown(3, 2)
+    tied.again = tied.grid
+    checkpoint.save(tmp_path / "t.safetensors", tied.state_dict(), {"format": 1, "kind": "weights", "method": "x"})
+    checkpoint.load(tied, checkpoint.read(tmp_path / "t.safetensors").tensors)
+
+
+def test_how_photos_were_cropped_goes_along() -> None:
+    photos = pictures()
+    photos.crop.update(kind="face", scale=1.25)
+    assert checkpoint.describe(method(), None, photos)["crop"] == {"kind": "face", "scale": 1.25}

@@ -1,0 +1,79 @@
+import io
+import json
+import math
+import time
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from unflat.training import log
+from unflat.training.log import Log, read_log, rewind
+
+
+def test_means_are_over_the_steps_that_had_the_figure(tmp_path: Path) -> None:
+    with Log(tmp_path, 4, 0, quiet=True) as told:
+        told.count({"loss": 1.0, "rare": 5.0}, 2)
+        told.count({"loss": 2.0}, 2)
+        told.line(2)
+        told.count({"loss": 7.0}, 2)
+        told.line(3, rate=0.5)
+    first, second = read_log(tmp_path / "log.jsonl")
+    assert (first["loss"], first["rare"]) == (1.5, 5.0)
+    assert (second["loss"], second["rate"]) == (7.0, 0.5) and "rare" not in second
+
+
+def test_what_is_no_number_is_null(tmp_path: Path) -> None:
+    with Log(tmp_path, 4, 0, quiet=True) as told:
+        told.write(1, "validation", {"SIDE": math.nan, "MAD": math.inf, "coverage": 1.0})
+    assert read_log(tmp_path / "log.jsonl") == [
+        {"step": 1, "kind": "validation", "SIDE": None, "MAD": None, "coverage": 1.0}
+    ]
+
+
+def test_a_resumed_log_has_every_step_once(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_text("".join(json.dumps({"step": step}) + "\n" for step in (1, 2, 3)) + '{"step": 4, "lo')
+    rewind(path, 2)
+    assert read_log(path) == [{"step": 1}, {"step": 2}]
+    assert [p.name for p in tmp_path.iterdir()] == ["log.jsonl"]
+
+
+def test_pauses_do_not_slow_the_images_per_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    with Log(tmp_path, 4, 0, quiet=True) as told:
+        told.count({}, 10)
+        now[0] = 2.0
+        with told.pause():
+            now[0] = 100.0
+        told.line(1)
+    assert read_log(tmp_path / "log.jsonl")[0]["images_per_second"] == pytest.approx(5)
+
+
+def test_on_a_terminal_there_is_a_bar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = io.StringIO()
+    monkeypatch.setattr(log, "Console", lambda quiet: Console(file=screen, force_terminal=True, width=150))
+    with Log(tmp_path, 4, 0) as told:
+        told.count({"loss": 1.0}, 10)
+        told.validated(1, {"SIDE": 1.234}, "SIDE")
+        told.line(1)
+        told.say("a warning")
+    shown = screen.getvalue()
+    assert "1/4" in shown and "images/s" in shown and "SIDE 1.234" in shown and "a warning" in shown
+
+
+def test_a_log_that_is_not_to_write_writes_nothing(tmp_path: Path) -> None:
+    with Log(tmp_path, 4, 0, write=False, quiet=True) as told:
+        told.count({"loss": 1.0}, 1)
+        told.line(1)
+    assert not list(tmp_path.iterdir())
+
+
+def test_tensorboard_gets_the_same_figures(tmp_path: Path) -> None:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    with Log(tmp_path, 4, 0, quiet=True) as told:
+        told.write(3, "validation", {"SIDE": 0.5})
+    events = accumulator.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    (event,) = events.Scalars("validation/SIDE")
+    assert (event.step, event.value) == (3, 0.5)

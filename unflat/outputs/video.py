@@ -24,7 +24,7 @@ from unflat.outputs.files import whole
 from unflat.outputs.images import to_uint8
 from unflat.rendering.mesh import GREY, interpolate, rasterise, sample_texture
 
-FPS = 25
+FPS = 25.0
 SUPERSAMPLE = 2
 CRF = "18"
 """x264's quality: visually lossless"""
@@ -33,7 +33,7 @@ TILT = math.radians(9)
 """pitch of the turntable: seen slightly from above"""
 MOVE, QUARTER, HOLD = 15, 20, 5
 """frames from the photo's view to the front, for a sweep to one side, and of a hold"""
-ROOM = 0.85
+ROOM = 0.8
 """share of the frame that the object's width or height takes"""
 
 SHAPE_LIGHT = (-0.4, -0.6, -1.0)
@@ -168,6 +168,12 @@ def _two_looks(mesh: Mesh, camera_from_object: Rigid, camera: Pinhole) -> np.nda
     return to_uint8(both + 1 - torch.cat([opacity, opacity], 1))
 
 
+def seen_from(mesh: Mesh, camera_from_object: Rigid, camera: Pinhole) -> np.ndarray:
+    """The mesh in its colours on white. uint8 [h, w, 3]"""
+    colours, _, opacity = _seen(mesh, camera_from_object, camera, mesh.vertices[:, :0])
+    return to_uint8(colours + 1 - opacity)
+
+
 def _normals(mesh: Mesh) -> Float[Tensor, "v 3"]:
     return vertex_normals(mesh.vertices, mesh.triangles) if mesh.normals is None else mesh.normals
 
@@ -205,7 +211,7 @@ class Relighting:
         return to_uint8((self.albedo * shading[..., None]).clamp(0, 1) + 1 - self.opacity)
 
 
-def light_sweep(count: int = 3 * FPS) -> Float[Tensor, "n 3"]:
+def light_sweep(count: int = 75) -> Float[Tensor, "n 3"]:
     """Directions towards a light that goes once around the camera: left, above, right, below."""
     angle = torch.linspace(0, 2 * math.pi, count + 1)[:count]
     return normalize(torch.stack([-1.3 * angle.cos(), -1.0 * angle.sin(), -torch.ones(count)], 1), dim=1)

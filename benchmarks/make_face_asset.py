@@ -7,7 +7,7 @@ along +z), `identity [100,n,3]`, `expression [53,n,3]`, `triangles`, `region [n]
 
 The mean is decimated; each vertex that is left *is* one of the model's own, so the modes are taken over without any
 interpolation and the lips cannot grow together. Decimation acts on a copy whose face is magnified, so that eyes, nose
-and mouth keep more triangles than the neck. Backs of the eyeballs, the irises behind the cornea and molars are left out.
+and mouth keep more triangles than the neck. Backs of the eyeballs, irises behind the cornea and molars are left out.
 """
 
 import argparse
@@ -23,9 +23,8 @@ MODES = 48
 LEFT_OUT = ("mouthClose",)
 """a corrective that only makes sense together with an open jaw"""
 PARTS = ("skin", "mouth", "socket", "eye_left", "eye_right", "teeth")
-PART_OF_REGION = {
-    "face": 0, "head": 0, "mouth_socket": 1, "eye_socket_l": 2, "eye_socket_r": 2, "sclera_l": 3, "sclera_r": 4, "teeth": 5,
-}  # fmt: skip
+PART_OF_REGION = {"face": 0, "head": 0, "mouth_socket": 1, "eye_socket_l": 2, "eye_socket_r": 2}
+PART_OF_REGION |= {"sclera_l": 3, "sclera_r": 4, "teeth": 5}
 TRIANGLES = {0: 9600, 1: 350, 2: 240, 3: 260, 4: 260, 5: 1300}
 """triangles left in each part"""
 TEETH_FROM = 8.2
@@ -34,7 +33,17 @@ FACE_CENTRE, FACE_RADIUS, FACE_MAGNIFIED = np.array([0.0, 0.5, 8.0]), 5.0, 2.5
 
 # Where the 68 landmarks are looked for on the mean: x, y in cm, person's right half and the middle line (x <= 0).
 # The frontmost vertex nearest to each place is taken, then its mirror image.
-JAW = [(-7.55, 3.2), (-7.45, 1.2), (-7.2, -0.8), (-6.75, -2.7), (-6.05, -4.5), (-4.95, -6.1), (-3.5, -7.35), (-1.8, -8.1), (0, -8.35)]
+JAW = [
+    (-7.55, 3.2),
+    (-7.45, 1.2),
+    (-7.2, -0.8),
+    (-6.75, -2.7),
+    (-6.05, -4.5),
+    (-4.95, -6.1),
+    (-3.5, -7.35),
+    (-1.8, -8.1),
+    (0, -8.35),
+]
 BROW = [(-5.2, 4.95), (-4.3, 5.45), (-3.2, 5.5), (-2.0, 5.25), (-0.95, 4.75)]
 NOSE_BRIDGE = [(0, 3.5), (0, 2.4), (0, 1.3), (0, 0.1)]
 NOSE_BASE = [(-1.3, -0.95), (-0.65, -0.95), (0, -1.1)]

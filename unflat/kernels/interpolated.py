@@ -29,9 +29,13 @@ def interpolated(
     """
     if len(attributes) not in (1, len(corners)):
         raise ValueError(
-            f"attributes are given for {len(attributes)} meshes and corners for {len(corners)}; give one set for all, or one for each"
+            f"attributes are given for {len(attributes)} meshes and corners for {len(corners)}; "
+            "give one set for all or one for each"
         )
-    inputs = [t.detach().contiguous() for t in (corners.float(), triangles.to(corners.device, torch.int32), seen, attributes.float())]
+    inputs = [
+        t.detach().contiguous()
+        for t in (corners.float(), triangles.to(corners.device, torch.int32), seen, attributes.float())
+    ]
     if corners.device.type == "cpu" and _numba_loop() is not None:
         return interpolated_numba(*inputs)
     return interpolated_torch(*inputs)

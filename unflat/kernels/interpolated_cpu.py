@@ -34,4 +34,6 @@ def interpolate(corners: Any, triangles: Any, seen: Any, attributes: Any, values
                 share = one / (a + b + c)
                 a, b, c = a * share, b * share, c * share
                 for channel in range(channels):
-                    values[n, row, column, channel] = a * given[i, channel] + b * given[j, channel] + c * given[k, channel]
+                    values[n, row, column, channel] = (
+                        a * given[i, channel] + b * given[j, channel] + c * given[k, channel]
+                    )

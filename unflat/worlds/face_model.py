@@ -14,9 +14,9 @@ from jaxtyping import Float, Int
 SKIN, MOUTH, SOCKET, EYE_LEFT, EYE_RIGHT, TEETH = range(6)
 """the parts that a triangle may belong to"""
 
-HAIR_LINE = np.array(
-    [(-11.0, -6.5), (-5.5, -5.5), (-3.0, -2.5), (-2.0, 1.0), (1.0, 2.4), (2.5, 2.8), (3.5, 5.5), (4.8, 8.2), (6.8, 10.0), (9.0, 10.9), (11.0, 11.5)]
-)  # fmt: skip
+_BEHIND_EAR = [(-11.0, -6.5), (-5.5, -5.5), (-3.0, -2.5), (-2.0, 1.0)]
+_BEFORE_EAR = [(1.0, 2.4), (2.5, 2.8), (3.5, 5.5), (4.8, 8.2), (6.8, 10.0), (9.0, 10.9), (11.0, 11.5)]
+HAIR_LINE = np.array(_BEHIND_EAR + _BEFORE_EAR)
 """(z, y) in cm: on the rest head, hair grows above this line"""
 
 EAR, EAR_LEAN, EAR_RADII = (0.15, 0.85), 0.30, (3.0, 1.45)
@@ -46,7 +46,10 @@ class FaceModel:
 @cache
 def face_model() -> FaceModel:
     """The model that the package ships."""
-    with resources.files("unflat.worlds").joinpath("assets/ict_faces_small.npz").open("rb") as file, np.load(file) as asset:
+    with (
+        resources.files("unflat.worlds").joinpath("assets/ict_faces_small.npz").open("rb") as file,
+        np.load(file) as asset,
+    ):
         arrays = {name: asset[name] for name in asset.files}
     mean, triangles = arrays["mean"], arrays["triangles"].astype(np.int32)
     ear = _ear(mean)

@@ -13,11 +13,16 @@ from jaxtyping import Bool, Float, Int
 
 from unflat.worlds.face_model import EYE_LEFT, EYE_RIGHT, MOUTH, SKIN, SOCKET, TEETH, face_model
 
-SKIN_TONES = np.array([(0.95, 0.80, 0.72), (0.90, 0.71, 0.60), (0.78, 0.58, 0.45), (0.60, 0.41, 0.30), (0.40, 0.26, 0.19)])
-HAIR_TONES = np.array(
-    [(0.07, 0.06, 0.06), (0.17, 0.11, 0.08), (0.30, 0.19, 0.12), (0.45, 0.31, 0.19), (0.72, 0.56, 0.35), (0.52, 0.25, 0.11), (0.62, 0.61, 0.60)]
-)  # fmt: skip
-IRIS_TONES = np.array([(0.22, 0.12, 0.06), (0.30, 0.18, 0.08), (0.38, 0.33, 0.17), (0.30, 0.42, 0.32), (0.35, 0.48, 0.60), (0.42, 0.47, 0.50)])
+SKIN_TONES = np.array(
+    [(0.95, 0.80, 0.72), (0.90, 0.71, 0.60), (0.78, 0.58, 0.45), (0.60, 0.41, 0.30), (0.40, 0.26, 0.19)]
+)
+"""from fair to dark"""
+BLACK, BROWN, CHESTNUT, LIGHT = (0.07, 0.06, 0.06), (0.17, 0.11, 0.08), (0.30, 0.19, 0.12), (0.45, 0.31, 0.19)
+BLOND, GINGER, GREY = (0.72, 0.56, 0.35), (0.52, 0.25, 0.11), (0.62, 0.61, 0.60)
+HAIR_TONES = np.array([BLACK, BROWN, CHESTNUT, LIGHT, BLOND, GINGER, GREY])
+DARK_IRIS, BROWN_IRIS, HAZEL = (0.22, 0.12, 0.06), (0.30, 0.18, 0.08), (0.38, 0.33, 0.17)
+GREEN, BLUE, STEEL = (0.30, 0.42, 0.32), (0.35, 0.48, 0.60), (0.42, 0.47, 0.50)
+IRIS_TONES = np.array([DARK_IRIS, BROWN_IRIS, HAZEL, GREEN, BLUE, STEEL])
 
 # Curves on the rest face: (|x|, y) in cm.
 LIP_TOP = np.array([(0.0, -2.84), (0.5, -2.70), (1.0, -2.82), (1.5, -3.03), (2.1, -3.36), (2.45, -3.56)])
@@ -76,12 +81,12 @@ def random_look(rng: np.random.Generator) -> Look:
     """A look drawn at random. Tone of hair goes with tone of skin."""
     melanin = rng.beta(1.1, 1.4)
     skin = _along(SKIN_TONES, melanin) * np.exp(rng.normal(0, 0.03, 3))
-    hair = HAIR_TONES[rng.choice(7, p=_hair_odds(melanin))] * rng.uniform(0.75, 1.25) * np.exp(rng.normal(0, 0.05, 3))
+    hair = HAIR_TONES[rng.choice(7, p=_hair_odds(melanin))] * rng.uniform(0.75, 1.25) * np.exp(rng.normal(0, 0.03, 3))
     long_hair = rng.random() < 0.45
     rouge = rng.uniform(0, 1) ** 2 * (0.9 if long_hair else 0.15)
     natural = skin * np.array([0.86, 0.62, 0.62])
     lips = (1 - rouge) * natural + rouge * np.array([0.65, 0.12, 0.18]) * rng.uniform(0.7, 1.2)
-    beard = 0.0 if long_hair else float(rng.choice([0, 0.15, 0.35, 0.85], p=[0.5, 0.2, 0.15, 0.15])) * rng.uniform(0.7, 1)
+    grown = float(rng.choice([0, 0.15, 0.35, 0.85], p=[0.5, 0.2, 0.15, 0.15])) * rng.uniform(0.7, 1)
     bald = not long_hair and rng.random() < 0.08
     iris = IRIS_TONES[rng.choice(6) if melanin < 0.45 else rng.choice(2)]
     return Look(
@@ -97,7 +102,7 @@ def random_look(rng: np.random.Generator) -> Look:
         brow_strength=rng.uniform(0.55, 0.95),
         lash_strength=rng.uniform(0.35, 0.7) + (0.25 if long_hair else 0.0),
         blush=rng.uniform(0, 0.16),
-        beard=beard,
+        beard=0.0 if long_hair else grown,
         hair_thickness=0.0 if bald else rng.uniform(0.4, 1.8),
         hair_strength=rng.uniform(0.0, 0.5) if bald else 1.0,
         hair_line=_single(rng.normal([0, 0, 0.3, 0], [0.35, 0.22, 0.9, 0.5])),
@@ -193,7 +198,9 @@ def _beard(side: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
     """Where a beard grows, in [0, 1]: jaw, chin and upper lip."""
     cheek = np.interp(side, [0, 2.4, 4, 6, 7.5], [-4.2, -3.6, -2.8, -0.9, 2.0])
     jaw = np.clip((cheek - y) / 1.4, 0, 1) * np.clip((y + 10) / 1.2, 0, 1) * np.clip((z - 1) / 1.5, 0, 1)
-    upper = np.clip((-1.2 - y) / 0.7, 0, 1) * np.clip((3.2 - side) / 1.0, 0, 1) * np.clip((y + 5.5) / 1.2, 0, 1) * (z > 7)
+    upper = (
+        np.clip((-1.2 - y) / 0.7, 0, 1) * np.clip((3.2 - side) / 1.0, 0, 1) * np.clip((y + 5.5) / 1.2, 0, 1) * (z > 7)
+    )
     return np.maximum(jaw, 0.75 * upper).astype(np.float32)
 
 

@@ -22,7 +22,7 @@ from unflat.worlds.face_paint import Look, hair_field, hair_offset, paint, rando
 
 FIELD_OF_VIEW = math.radians(10)
 DISTANCE = 1.0
-FRAME = 23.0
+FRAME = 22.5
 """cm that the picture is wide at distance 1"""
 PIVOT = (0.0, 3.0, 5.0)
 """the place of the rest head (cm) that stands at (0, 0, 1) and about which heads turn"""
@@ -37,6 +37,10 @@ YAW, PITCH, ROLL, TILT = (math.radians(angle) for angle in (45, 25, 15, 45))
 PITCH_SPREAD, ROLL_SPREAD = math.radians(10), math.radians(6)
 SHIFT_SPREAD = 0.0015
 """sideways and up and down, half a pixel at 64"""
+NOTHING = np.float32(np.nan)
+"""depth and normal where there is no head"""
+
+
 @dataclass(frozen=True)
 class Scene:
     """All that was drawn at random for one picture."""
@@ -150,7 +154,8 @@ def shapes(scenes: list[Scene]) -> Float[torch.Tensor, "b v 3"]:
 def _modes() -> Float[torch.Tensor, "m c"]:
     """Mean, identity and expression offsets, one row each, in cm."""
     model = face_model()
-    return torch.from_numpy(np.concatenate([model.mean[None], model.identity, model.expression]).reshape(-1, model.mean.size))
+    rows = np.concatenate([model.mean[None], model.identity, model.expression])
+    return torch.from_numpy(rows.reshape(len(rows), -1))
 
 
 def to_canonical(rest: Float[torch.Tensor, "b v 3"]) -> Float[torch.Tensor, "b v 3"]:
@@ -167,24 +172,44 @@ def _shoot(
     front: Bool[torch.Tensor, "t"],
     size: int,
 ) -> tuple[np.ndarray, ...]:
-    """One picture with its truth, in the order of `Shots`. Triangles seen from behind are inside the head: left out."""
-    samples, inner = 2 * size + 1, np.flatnonzero(front.numpy())
-    triangles = torch.from_numpy(model.triangles[inner])
-    fine = corners * torch.tensor([2.0, 2.0, 1.0]) + torch.tensor([0.5, 0.5, 0.0])  # sample 1 is the first pixel's centre
-    seen = visible_triangles(fine, triangles, samples, samples)
-    painted = (model.mean, smooth_colours(scene.look).T, field[:, None], normals.numpy(), corners[0, :, 2:].numpy())
-    attributes = torch.from_numpy(np.concatenate(painted, 1))[None]
-    values = interpolated(fine, triangles, seen, attributes)[0].numpy()
-    triangle = seen[0].numpy()
+    """One picture with its truth, in the order of `Shots`."""
+    attributes = np.concatenate(
+        [model.mean, smooth_colours(scene.look).T, field[:, None], normals, corners[0, :, 2:]], 1
+    )
+    triangle, values = _sampled(model, corners, attributes, front, size)
     hit = np.flatnonzero(triangle >= 0)
-    at_hits = np.ascontiguousarray(values.reshape(samples**2, -1)[hit].T)
-    rgb, albedo = _colour(scene, hit, model.part[inner[triangle.reshape(-1)[hit]]], at_hits, size)
-    mask, centre, nothing = triangle[1::2, 1::2] >= 0, values[1::2, 1::2], np.float32(np.nan)
-    depth, towards = np.where(mask, centre[..., 10], nothing), np.moveaxis(_unit(np.moveaxis(centre[..., 7:10], -1, 0)), 0, -1)
+    at_hits = np.ascontiguousarray(values.reshape(triangle.size, -1)[hit].T)
+    rgb, albedo = _colour(scene, hit, model.part[triangle.reshape(-1)[hit]], at_hits, size)
+    mask, centre = triangle[1::2, 1::2] >= 0, np.moveaxis(values[1::2, 1::2], -1, 0)
     return (
-        rgb, depth, mask, np.where(mask[..., None], towards, nothing), albedo,
-        scene.view.astype(np.float32), scene.light.astype(np.float32), corners[0, model.landmarks].numpy(),
-    )  # fmt: skip
+        rgb,
+        np.where(mask, centre[10], NOTHING),
+        mask,
+        np.moveaxis(np.where(mask, _unit(centre[7:10]), NOTHING), 0, -1),
+        albedo,
+        scene.view.astype(np.float32),
+        scene.light.astype(np.float32),
+        corners[0, model.landmarks].numpy(),
+    )
+
+
+def _sampled(
+    model: FaceModel,
+    corners: Float[torch.Tensor, "1 v 3"],
+    attributes: Float[np.ndarray, "v c"],
+    front: Bool[torch.Tensor, "t"],
+    size: int,
+) -> tuple[Int[np.ndarray, "n n"], Float[np.ndarray, "n n c"]]:
+    """The triangle that each sample sees, -1 where none, and the attributes there; n = 2 size + 1.
+
+    Triangles that turn their back are inside the head: they are left out. Sample 1 is the first pixel's centre.
+    """
+    outer = np.flatnonzero(front.numpy())
+    triangles = torch.from_numpy(model.triangles[outer])
+    fine = corners * torch.tensor([2.0, 2.0, 1.0]) + torch.tensor([0.5, 0.5, 0.0])
+    seen = visible_triangles(fine, triangles, 2 * size + 1, 2 * size + 1)
+    values = interpolated(fine, triangles, seen, torch.from_numpy(attributes)[None])
+    return np.append(outer, -1)[seen[0].numpy()], values[0].numpy()
 
 
 def _colour(
@@ -226,4 +251,6 @@ def _unit(vectors: Float[np.ndarray, "3 *k"]) -> Float[np.ndarray, "3 *k"]:
 
 def _bytes(colour: Float[np.ndarray, "3 h w"]) -> np.ndarray:
     """uint8 [h, w, 3]"""
-    return np.ascontiguousarray((np.clip(colour, 0, 1) * np.float32(255) + np.float32(0.5)).astype(np.uint8).transpose(1, 2, 0))
+    return np.ascontiguousarray(
+        (np.clip(colour, 0, 1) * np.float32(255) + np.float32(0.5)).astype(np.uint8).transpose(1, 2, 0)
+    )

@@ -14,13 +14,10 @@ On disk (`Faces.write`), for every split:
 """
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
-from functools import cache
-from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image, PngImagePlugin
@@ -31,6 +28,8 @@ from unflat.data.packing import Column, digest_of, packed
 from unflat.worlds.face_render import FIELD_OF_VIEW, Shots, random_scene, render
 
 Split = Literal["train", "val", "test"]
+VERSION = 1
+"""of what is drawn: raise it with every change that shows in a picture, so that no old cache is read"""
 SPLITS: dict[Split, int] = {"train": 20_000, "val": 1_000, "test": 1_000}
 """how many pictures a split holds unless said otherwise"""
 BLOCK = 32
@@ -60,28 +59,34 @@ class Faces:
         if not 8 <= self.size <= 256:
             raise ValueError(f"size is {self.size}; faces are rendered at 8 to 256 pixels a side")
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """A name for every picture."""
+        return tuple(f"faces/{self.split}/{index:06d}" for index in range(self.count))
+
     def photos(self, progress: bool = True) -> Photos:
         """The pictures with all that is known about them, memory-mapped from a cache that is filled at the first call.
 
         `normals` and `albedo` are None for big sets (see `MAPS_KEPT`).
         """
-        key = digest_of("faces", _source(), asdict(self))
+        key = digest_of("faces", VERSION, asdict(self))
         folder = packed(f"faces/{key}", lambda empty: self._fill(empty, progress))
         arrays = {file.stem: np.load(file, mmap_mode="r") for file in folder.glob("*.npy")}
-        return Photos(**arrays, names=_Names(self.split, self.count), field_of_view=FIELD_OF_VIEW)
+        return Photos(**arrays, names=self.names, field_of_view=FIELD_OF_VIEW)
 
     def write(self, folder: Path, progress: bool = True) -> Path:
         """The pictures as files, laid out as the head of this module says; returns the split's folder."""
         photos, split = self.photos(progress), Path(folder) / self.split
         for kind in ("image", "depth", "mask"):
             (split / kind).mkdir(parents=True, exist_ok=True)
-        lines = []
+        depth, mask, lines = photos.depth, photos.mask, []
+        assert depth is not None and mask is not None
         for index in track(range(self.count), f"Writing {self.split}", disable=not progress):
             name = f"{index:06d}.png"
             _save(split / "image" / name, Image.fromarray(photos.rgb[index]))
-            _save_depth(split / "depth" / name, photos.depth[index])
-            _save(split / "mask" / name, Image.fromarray(photos.mask[index].astype(np.uint8) * 255))
-            truth = {kind: np.round(getattr(photos, kind)[index].astype(float), 7).tolist() for kind in ("view", "light", "landmarks")}
+            _save_depth(split / "depth" / name, depth[index])
+            _save(split / "mask" / name, Image.fromarray(mask[index].astype(np.uint8) * 255))
+            truth = {kind: _rounded(getattr(photos, kind)[index]) for kind in ("view", "light", "landmarks")}
             lines.append(json.dumps({"name": name, **truth}))
         _save_text(split / "truth.jsonl", "\n".join(lines) + "\n")
         _save_text(Path(folder) / "world.json", json.dumps(self._world(), indent=2) + "\n")
@@ -132,7 +137,9 @@ class Faces:
         return render([random_scene(random) for random in randoms], self.size)
 
 
-def write_splits(folder: Path, count: int = SPLITS["train"], size: int = 64, seed: int = 0, progress: bool = True) -> Path:
+def write_splits(
+    folder: Path, count: int = SPLITS["train"], size: int = 64, seed: int = 0, progress: bool = True
+) -> Path:
     """All three splits as files: `count` pictures to train on, a twentieth as many each to validate and to test."""
     for split, usual in SPLITS.items():
         share = max(1, round(count * usual / SPLITS["train"]))
@@ -140,34 +147,14 @@ def write_splits(folder: Path, count: int = SPLITS["train"], size: int = 64, see
     return Path(folder)
 
 
-@dataclass(frozen=True)
-class _Names:
-    """Names of the pictures, made when asked for."""
-
-    split: str
-    count: int
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, index: int) -> str:
-        if not -self.count <= index < self.count:
-            raise IndexError(index)
-        return f"faces/{self.split}/{index % self.count:06d}"
-
-
-@cache
-def _source() -> str:
-    """Digest of the code and the model that make the pictures: changed code never reads an old cache."""
-    folder = resources.files("unflat.worlds")
-    parts = ("faces.py", "face_model.py", "face_paint.py", "face_render.py", "assets/ict_faces_small.npz")
-    return digest_of([folder.joinpath(part).read_bytes().hex() for part in parts])
+def _rounded(values: np.ndarray) -> list[Any]:
+    return np.round(values.astype(np.float64), 7).tolist()
 
 
 def _save(path: Path, image: Image.Image, text: PngImagePlugin.PngInfo | None = None) -> None:
     part = path.with_name(f".{path.name}.part")
     image.save(part, format="PNG", pnginfo=text)
-    os.replace(part, path)
+    part.replace(path)
 
 
 def _save_depth(path: Path, depth: np.ndarray) -> None:
@@ -182,4 +169,4 @@ def _save_depth(path: Path, depth: np.ndarray) -> None:
 def _save_text(path: Path, content: str) -> None:
     part = path.with_name(f".{path.name}.part")
     part.write_text(content, encoding="utf-8")
-    os.replace(part, path)
+    part.replace(path)

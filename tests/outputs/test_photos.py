@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from PIL import Image
 from unflat.data.kinds import Photos
 from unflat.geometry.rotations import rotation_from_euler
 from unflat.method import Prediction
+from unflat.outputs.displays import one
 from unflat.outputs.photos import write_outputs, write_sheets
 
 from .conftest import SIZE, World
@@ -142,6 +144,39 @@ def test_less_is_written_when_less_is_predicted_or_asked_for(world: World, tmp_p
     assert sorted(set(meshes)) == ["mesh_input.glb", "mesh_input.ply"]
     assert not any(path.suffix in (".mp4", ".webp", ".obj") for path in one_pose)
     assert b"KHR_materials_unlit" not in next(p for p in one_pose if p.suffix == ".glb").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("light", "expected"),
+    [("grid", {"relit", "turntable"}), ("sweep", {"relighting", "turntable"}), ("none", {"turntable"})],
+)
+def test_the_light_moves_as_asked(world: World, tmp_path: Path, light: Any, expected: set[str]) -> None:
+    paths = write_outputs(one_photo(world), world.photos[:1], tmp_path, light=light, size=32)
+    assert {path.stem for path in paths} & {"relit", "relighting", "turntable"} == expected
+
+
+def one_photo(world: World) -> Prediction:
+    return one(world.prediction, 0)
+
+
+def python_in(page: str) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+
+
+def test_the_code_in_the_docs_runs(written: tuple[Path, list[Path]], monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "outputs.md").read_text()
+    monkeypatch.chdir(written[0])
+    names: dict[str, Any] = {}
+    for block in python_in(page):
+        exec(block, names)
+    assert np.nanmax(np.abs(names["depth"] - np.load("one/depth.npy"))) < 1e-5
+    assert np.allclose(names["in_camera"], names["expected"], atol=1e-5)
+
+
+def test_the_docs_name_every_file(written: tuple[Path, list[Path]]) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "outputs.md").read_text()
+    missing = {path.name for path in written[1] if path.suffix != ".webp"} - set(re.findall(r"[\w]+\.\w+", page))
+    assert not missing
 
 
 def test_wrong_numbers_are_refused(world: World, tmp_path: Path) -> None:

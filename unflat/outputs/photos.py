@@ -40,6 +40,7 @@ OBJECT_CENTRE = (0.0, 0.0, 1.0)
 """the point about which views turn (docs/conventions.md)"""
 
 Pose = Literal["canonical", "input", "both"]
+Relit = Literal["grid", "sweep", "both", "none"]
 
 
 @dataclass
@@ -69,6 +70,7 @@ def write_outputs(
     *,
     texture: Texture = "shaded",
     pose: Pose = "both",
+    light: Relit = "both",
     videos: bool = True,
     obj: bool = False,
     steepest: float | None = None,
@@ -77,8 +79,10 @@ def write_outputs(
 ) -> list[Path]:
     """Write a folder `out/<name>` for every photo, contact sheets, and the index `out/outputs.json`.
 
-    What the prediction does not hold is left out. `steepest` (radians) drops surface triangles that lean further from
-    the line of sight in the object's frame; `size` is the width of renderings and videos in pixels. Returns all paths.
+    What the prediction does not hold is left out. `light` moves over a grid (relit.png), around the camera
+    (relighting.mp4), or both; without `videos` there is neither that video nor the turntable. `steepest` (radians)
+    drops surface triangles that lean further from the line of sight in the object's frame; `size` is the width of
+    renderings and videos in pixels. Returns all paths.
     Raises ValueError if photos and prediction differ in number.
     """
     count = count_of(prediction)
@@ -95,8 +99,12 @@ def write_outputs(
         folder = Folder(Path(out) / names[index])
         write_maps(folder, look)
         _write_meshes(folder, look, photos.names[index], pose, obj)
+        if light in ("grid", "both"):
+            _write_light_grid(folder, look)
         if videos:
-            _write_videos(folder, look)
+            _write_turntable(folder, look)
+        if videos and light in ("sweep", "both"):
+            _write_light_sweep(folder, look)
         _write_factors(folder, look, photos.names[index])
         folders.append(folder)
         rows.append(look.pictures)
@@ -146,9 +154,6 @@ def write_maps(folder: Folder, look: Look) -> None:
     for title in ("symmetry line", "asymmetry"):
         if title in look.pictures:
             folder.png(title.replace(" ", "_"), look.pictures[title])
-    grid = [look.relit(direction) for direction in light_grid()]
-    if all(picture is not None for picture in grid):
-        folder.png("relit", sheet([grid[:5], grid[5:]], cell=CELL))
 
 
 def _write_meshes(folder: Folder, look: Look, photo: str, pose: Pose, obj: bool) -> None:
@@ -177,16 +182,24 @@ def _placed(placement: Placement) -> dict[str, Any]:
     }
 
 
-def _write_videos(folder: Folder, look: Look) -> None:
+def _write_turntable(folder: Folder, look: Look) -> None:
     surface, camera = look.surface, look.camera
     if surface is not None and camera is not None:
         path = turntable(surface.camera_from_object, surface.centre)
-        folder.add(
-            "turntable", write_video(folder.path / "turntable.mp4", turntable_frames(surface.mesh, path, camera))
-        )
-    frames = [look.relit(direction) for direction in light_sweep()]
-    if all(frame is not None for frame in frames):
-        folder.add("relighting", write_video(folder.path / "relighting.mp4", (f for f in frames if f is not None)))
+        frames = turntable_frames(surface.mesh, path, camera)
+        folder.add("turntable", write_video(folder.path / "turntable.mp4", frames))
+
+
+def _write_light_grid(folder: Folder, look: Look) -> None:
+    grid = [look.relit(direction) for direction in light_grid()]
+    if all(picture is not None for picture in grid):
+        folder.png("relit", sheet([grid[:5], grid[5:]], cell=CELL))
+
+
+def _write_light_sweep(folder: Folder, look: Look) -> None:
+    frames = [frame for direction in light_sweep() if (frame := look.relit(direction)) is not None]
+    if frames:
+        folder.add("relighting", write_video(folder.path / "relighting.mp4", frames))
 
 
 def _write_factors(folder: Folder, look: Look, photo: str) -> None:

@@ -104,9 +104,26 @@ def _entry(path: Path, folder: Path) -> Entry | None:
         class_name=method.name,
         title=_first_line(tree),
         takes=ast.unparse(keywords["takes"]).rpartition(".")[2] if "takes" in keywords else "",
-        gives=tuple(ast.literal_eval(keywords["gives"])) if "gives" in keywords else (),
+        gives=_names(keywords["gives"], tree) if "gives" in keywords else (),
         experiments={f.name: _first_line(f) for f in tree.body if isinstance(f, ast.FunctionDef) and _is_experiment(f)},
     )
+
+
+def _names(value: ast.expr, tree: ast.Module) -> tuple[str, ...]:
+    """A tuple of strings, written out or as the name of one that is."""
+    if isinstance(value, ast.Name):
+        for node in tree.body:
+            if isinstance(node, ast.Assign) and value.id in (ast.unparse(target) for target in node.targets):
+                return _names(node.value, tree)
+    return tuple(ast.literal_eval(value))
+
+
+def _literal(tree: ast.Module, value: ast.expr) -> Any:
+    """What an expression says that is a literal, or a name that the file gives to one."""
+    if isinstance(value, ast.Name):
+        named = (node for node in tree.body if isinstance(node, ast.Assign))
+        value = next((node.value for node in named if ast.unparse(node.targets[0]) == value.id), value)
+    return ast.literal_eval(value)
 
 
 def _inherits_method(node: ast.ClassDef) -> bool:

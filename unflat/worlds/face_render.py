@@ -22,9 +22,9 @@ from unflat.worlds.face_paint import Look, hair_field, hair_offset, paint, rando
 
 FIELD_OF_VIEW = math.radians(10)
 DISTANCE = 1.0
-FRAME = 22.5
+FRAME = 23.0
 """cm that the picture is wide at distance 1"""
-PIVOT = (0.0, 3.0, 5.0)
+PIVOT = (0.0, 2.4, 5.0)
 """the place of the rest head (cm) that stands at (0, 0, 1) and about which heads turn"""
 SCALE = 2 * math.tan(FIELD_OF_VIEW / 2) * DISTANCE / FRAME
 

@@ -88,9 +88,9 @@ class Group:
 class Method(nn.Module):
     """A published system. Concrete methods are final and say what they take and give:
 
-    class Unsup3D(Method, takes=Photos, gives=("depth", ...)):
+    class Unsup3D(Method, config=Config, takes=Photos, gives=("depth", ...)):
 
-    `needs` names fields of the data that must be there, `asks` is what `predict` is given (the kind of data unless
+    `config` is its settings class, `needs` names fields of the data that must be there, `asks` is what `predict` is given (the kind of data unless
     said otherwise).
     """
 
@@ -108,6 +108,7 @@ class Method(nn.Module):
         *,
         takes: type,
         gives: tuple[str, ...],
+        config: type | None = None,
         needs: tuple[str, ...] = (),
         asks: type | None = None,
         **keywords: Any,
@@ -118,6 +119,8 @@ class Method(nn.Module):
         unknown = set(gives) - {f.name for f in fields(Prediction)}
         if unknown:
             raise TypeError(f"{cls.__name__} gives {sorted(unknown)}, which are no fields of Prediction")
+        if config is not None:
+            cls.Config = config
         cls.takes, cls.needs, cls.asks, cls.gives = takes, needs, asks or takes, gives
 
     def __init__(self, config: Any, extent: Extent) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad, softplus
 
@@ -85,8 +85,6 @@ class Config:
     """height of the paraboloid added to the raw depth, so that learning starts convex (ours)"""
     relief_from: int = 0
     """step from which each photo gets a relief of its own, fully at twice that; before, all share the bump (ours)"""
-    keep_convex: bool = True
-    """turn the relief inside out when learning has ended its warm-up in the concave twin (ours)"""
     view_rate: float = 1.0
     """learning rate of the view network, times that of the others (ours)"""
     signal: Literal["photometric", "depth"] = "photometric"
@@ -127,21 +125,21 @@ class Factors(NamedTuple):
         return Rigid.about(centre, rotation_from_euler(self.view[:, :3]), self.view[:, 3:])
 
 
-class Unsup3D(
-    Method,
-    takes=Photos,
-    gives=("rgb", "depth", "normals", "albedo", "shading", "opacity", "confidence", "light", "cameras", "mesh", "canonical"),
-):
-    """Depth, albedo, light and view of photos of one kind of probably symmetric object."""
+GIVES = (
+    "rgb", "depth", "normals", "albedo", "shading", "opacity", "confidence", "light", "cameras", "mesh", "canonical",
+)  # fmt: skip
 
-    Config = Config
-    config: Config
+
+class Unsup3D(Method, config=Config, takes=Photos, gives=GIVES):
+    """Depth, albedo, light and view of photos of one kind of probably symmetric object."""
 
     def __init__(self, config: Config, extent: Extent) -> None:
         super().__init__(config, extent)
         size = extent.size[0]
         if extent.size[0] != extent.size[1]:
-            raise ValueError(f"Unsup3D needs square photos, but these are {extent.size[1]} x {extent.size[0]} px; crop them")
+            raise ValueError(
+                f"Unsup3D needs square photos, but these are {extent.size[1]} x {extent.size[0]} px; crop them"
+            )
         width, code, kernel = config.width, config.code, config.kernel
         self.camera = Pinhole.across_centres(size, math.radians(config.field_of_view))
         self.depth_camera = self.camera.resized(size // config.depth_stride, size // config.depth_stride)
@@ -149,15 +147,20 @@ class Unsup3D(
         def encoder(width: int, code: int, norm: bool = True) -> nn.Module:
             return nn.Identity() if config.shared else Encoder(size, width, code, norm=norm)
 
+        def decoder(side: int, out: int) -> nn.Module:
+            return Decoder(side, width, code, out, kernel=kernel)
+
         half = code if config.shared else code // 2
         self.encoder = Encoder(size, width, code) if config.shared else nn.Identity()
-        self.depth = nn.Sequential(encoder(width, code), Decoder(size // config.depth_stride, width, code, 1, kernel=kernel))
-        self.albedo = nn.Sequential(encoder(width, code), Decoder(size, width, code, 3, kernel=kernel))
+        self.depth = nn.Sequential(
+            encoder(width, code), Decoder(size // config.depth_stride, width, code, 1, kernel=kernel)
+        )
+        self.albedo = nn.Sequential(encoder(width, code), decoder(size, 3))
         self.light = nn.Sequential(encoder(width // 2, code, norm=False), _regressor(code, 4, config.shared))
         self.view = nn.Sequential(encoder(width // 2, code, norm=False), _regressor(code, 6, config.shared))
         self.confidence = nn.Sequential(encoder(width, half), TwoScaleDecoder(size, width, half, 2, kernel=kernel))
         if "light" in config.without:
-            self.shading = nn.Sequential(encoder(width, code), Decoder(size, width, code, 1, kernel=kernel))
+            self.shading = nn.Sequential(encoder(width, code), decoder(size, 1))
         self.features = feature_network(config.features)
         self.register_buffer("bump", _paraboloid(size // config.depth_stride) * config.bump)
         self.register_buffer("convexity", torch.zeros(()))
@@ -240,13 +243,17 @@ class Unsup3D(
         mask = seen.mask & seen_mirrored.mask
         sigma, sigma_mirrored = self._warmed(factors.sigma, progress).unbind(1)
         terms = {
-            "photometric": laplacian_nll(2 * plain, 2 * photo, sigma, mask),  # eq. 3; the paper's colours are in [-1, 1]
+            "photometric": laplacian_nll(
+                2 * plain, 2 * photo, sigma, mask
+            ),  # eq. 3; the paper's colours are in [-1, 1]
             "mirrored": flip_weight * laplacian_nll(2 * mirrored, 2 * photo, sigma_mirrored, mask),
             "smoothness": config.smoothness_weight * total_variation(factors.free_depth),
             "coverage": config.coverage_weight * self._uncovered(factors.view_from_canonical),
         }
         if config.features:
-            terms |= self._perceptual(plain, mirrored, photo, mask, self._warmed(factors.feature_sigma, progress), flip_weight)
+            terms |= self._perceptual(
+                plain, mirrored, photo, mask, self._warmed(factors.feature_sigma, progress), flip_weight
+            )
         return Losses(terms, self._figures(factors, photo, plain, mask, step))
 
     def _perceptual(
@@ -308,7 +315,9 @@ class Unsup3D(
         """Reconstruction error of the twin that shows nearly the same picture: if it is the smaller, learning went wrong."""
         turned = factors.view.new_tensor([-1.0, -1.0, 1.0, 1.0, 1.0, -1.0])
         light = Light(factors.light.ambient, factors.light.diffuse, factors.light.direction * turned[[0, 1, 2]])
-        twin = factors._replace(depth=sum(self.config.depth_range) - factors.depth, view=factors.view * turned, light=light)
+        twin = factors._replace(
+            depth=sum(self.config.depth_range) - factors.depth, view=factors.view * turned, light=light
+        )
         image, seen = self.reconstruct(twin, mirrored=False)
         return (image - photo).abs().mean(1)[seen.mask].mean()
 
@@ -317,7 +326,7 @@ class Unsup3D(
         first, last = self.config.relief_from, 2 * self.config.relief_from
         if step <= last and first:
             self.freedom.fill_(min(max(step - first, 0) / first, 1.0))
-        if self.config.keep_convex and step == self.config.warmup and self.convexity < 0:
+        if step == self.config.warmup and self.convexity < 0:
             self.turn_inside_out()
         return False
 
@@ -343,7 +352,10 @@ class Unsup3D(
         others = [self.encoder, self.depth, self.albedo, self.light, self.confidence]
         others += [self.shading] if "light" in self.config.without else []
         decay = 5e-4  # L2 in the gradient, as released; the paper does not mention it
-        return [Group(parameters_of(others), decay=decay), Group(parameters_of([self.view]), rate=self.config.view_rate, decay=decay)]
+        return [
+            Group(parameters_of(others), decay=decay),
+            Group(parameters_of([self.view]), rate=self.config.view_rate, decay=decay),
+        ]
 
     def predict(self, photos: Photos) -> Prediction:
         photo = torch.tensor(photos.rgb, device=self.device).permute(0, 3, 1, 2).float() / 255
@@ -427,8 +439,8 @@ def faces() -> Experiment:
         validation=Faces(1_000, split="val"),
         test=Faces(1_000, split="test"),
         published={
-            "side / average depth": 0.47, "side / constant depth": 0.34,
-            "mad / average depth": 0.77, "mad / constant depth": 0.41,
+            "SIDE / average depth": 0.47, "SIDE / constant depth": 0.34,
+            "MAD / average depth": 0.77, "MAD / constant depth": 0.41,
         },
         note="The paper's ratios: its faces come from a model that may not be redistributed, ours from another one.",
     )  # fmt: skip

@@ -55,6 +55,13 @@ def test_an_entry_is_what_the_file_says(folder: Path) -> None:
     assert entry.experiments == {"paper": "Table 1: PSNR 31.0.", "small": ""}
 
 
+def test_what_it_gives_may_stand_above_the_class(folder: Path) -> None:
+    (folder / "radiance" / "nerf.py").write_text(
+        'GIVES = ("rgb",)\n\nclass Nerf(Method, takes=Capture, gives=GIVES): ...\n'
+    )
+    assert methods(folder)[0].gives == ("rgb",)
+
+
 def test_a_file_holds_one_method(folder: Path) -> None:
     (folder / "two.py").write_text("class A(Method): ...\nclass B(Method): ...\n")
     with pytest.raises(ValueError, match=r"two\.py holds 2 methods, A, B; a file holds one"):

@@ -1,8 +1,8 @@
 """Compares what a method gives with the truth the data hold, beside what knows nothing of the picture.
 
-Figures have the names that tables print. SIDE is in units of 1e-2, angles are in degrees, shares are in [0, 1].
-The two trivial baselines are scored on the same pixels as the method: constant depth, and the per-pixel mean of the
-training depths.
+Figures have the names that tables print: `SIDE` in units of 1e-2, `MAD` (between normals) and yaws in degrees, shares
+in [0, 1]. The two trivial baselines are scored on the same pixels as the method: constant depth, and the per-pixel mean
+of the training depths.
 """
 
 import math

@@ -15,7 +15,7 @@ from unflat.training import checkpoint
 from unflat.training.log import read_log
 from unflat.training.run import Run, build, train
 from unflat.training.settings import Training
-from unflat.training.trainer import Diverged, Trainer, moved
+from unflat.training.trainer import Diverged, Trainer
 
 QUICK = Training(steps=12, rate=1e-2, log_every=4, sample_every=0, validate_every=4, save_every=4, threads=1)
 
@@ -101,15 +101,6 @@ def test_a_compiled_loss_is_the_same_loss(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(torch, "compile", lambda function: compiled.append(function) or function)
     assert same(quick(tmp_path / "a", compile=True).method, quick(tmp_path / "b").method)
     assert len(compiled) == 1
-
-
-def test_batches_are_moved_whatever_they_are_made_of() -> None:
-    device = torch.device("meta")
-    batch = next(Tilt.batches(build(Tilt, Config(), pictures().extent, 0), pictures(), 0, 0))
-    there = moved({"batch": batch, "pair": (torch.ones(1), [torch.ones(2)]), "name": "x"}, device)
-    assert there["batch"].photo.device == there["batch"].depth.device == device
-    assert there["pair"][0].device == there["pair"][1][0].device == device
-    assert there["batch"].mask is None and there["name"] == "x"
 
 
 # -- what is kept ---------------------------------------------------------------------------------------------------
@@ -240,13 +231,6 @@ def test_the_wrong_data_are_refused_before_anything_is_written(tmp_path: Path) -
     with pytest.raises(ValueError, match="there is nothing to train Tilt on"):
         train(Tilt, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
-
-
-def test_bf16_with_several_threads_is_warned_about(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-    monkeypatch.setattr("unflat.training.trainer.share_threads", lambda threads: 2)
-    with pytest.warns(UserWarning, match="use precision fp32 or threads 1"):
-        Trainer(build(Tilt, Config(), pictures().extent, 0), pictures(), Training(precision="bf16"), tmp_path)
 
 
 def test_photos_without_truth_are_validated_by_reconstruction(tmp_path: Path) -> None:

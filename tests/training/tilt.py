@@ -26,8 +26,7 @@ class Config:
     """whether training draws random numbers of its own"""
 
 
-class Tilt(Method, takes=Photos, gives=("rgb", "depth")):
-    Config = Config
+class Tilt(Method, config=Config, takes=Photos, gives=("rgb", "depth")):
     config: Config
 
     def __init__(self, config: Config, extent: Extent) -> None:

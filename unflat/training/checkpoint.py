@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from unflat import catalogue, records
-from unflat.data.kinds import Extent
+from unflat.data.kinds import Extent, Photos
 from unflat.method import Method
 from unflat.outputs.files import whole, write_text
 from unflat.training.settings import WITHOUT_EFFECT, Training, from_plain, to_plain
@@ -57,7 +57,7 @@ def describe(
     method: Method, training: Training | None = None, data: Any = None, experiment: str = ""
 ) -> dict[str, Any]:
     """What must be known to build the method again and to use it rightly, as plain data."""
-    crop = {} if data is None else to_plain(getattr(data, "crop", {}))
+    known = {"kind": type(data).__name__, "count": len(data), "known": list(data.known)} if data is not None else {}
     return {
         "format": FORMAT,
         "method": catalogue.name_of(type(method)),
@@ -65,7 +65,8 @@ def describe(
         "extent": to_plain(method.extent),
         "training": None if training is None else to_plain(training),
         "experiment": experiment,
-        "crop": crop,
+        "data": known,
+        "crop": to_plain(data.crop) if isinstance(data, Photos) else {},
         "versions": records.versions(),
     }
 

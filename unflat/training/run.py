@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from unflat import catalogue
+from unflat.kernels.threads import share_threads
 from unflat.method import Method, Prediction, predict_in_pieces
 from unflat.training import checkpoint
 from unflat.training.experiment import made
@@ -58,9 +59,10 @@ def train(
         config, training = config or chosen.config, training or chosen.training
     if data is None:
         raise ValueError(f"there is nothing to train {cls.__name__} on: give data, or an experiment that has its own")
+    folder, training = Path(out), training or Training()
+    share_threads(training.threads)  # before the data are made: worlds have kernels, too
     data, validation = made(data), made(validation)
     cls.check(data)
-    folder, training = Path(out), training or Training()
     if not resume:
         forget(folder)
     built = build(cls, config or cls.Config(), data.extent, training.seed)

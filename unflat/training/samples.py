@@ -3,23 +3,20 @@
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from unflat.data.kinds import Photos
-from unflat.method import Method, Prediction
+from unflat.method import Method, Prediction, predict_in_pieces
 from unflat.outputs.images import colour_confidence, colour_depth, colour_normals, save_png, sheet
 
 COUNT = 8
 CELL = 96
 
 
-@torch.inference_mode()
 def save_samples(path: Path, method: Method, data: Any) -> None:
     """Write what the method now makes of the first few photos; data of another kind have no sheet."""
     if not isinstance(data, Photos):
         return
     photos = data[: min(COUNT, len(data))]
-    prediction = method.predict(photos)
+    prediction = predict_in_pieces(method, photos)
     names = [
         "photo",
         *(name for name in ("rgb", "depth", "normals", "albedo", "shading", "confidence") if name in prediction.filled),

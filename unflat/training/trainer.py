@@ -1,10 +1,7 @@
 """The training loop: one loop for every method, readable from top to bottom."""
 
-import copy
-import dataclasses
 import math
 import time
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +13,8 @@ from unflat.evaluation import Evaluation, average_depth, evaluate
 from unflat.kernels.threads import share_threads
 from unflat.method import Losses, Method
 from unflat.training import checkpoint
+from unflat.training.average import RunningAverage
+from unflat.training.devices import device_of, length, moved, uses_bf16
 from unflat.training.log import Log
 from unflat.training.optimisers import Optimiser
 from unflat.training.parallel import Processes
@@ -24,8 +23,8 @@ from unflat.training.schedules import rate_factor
 from unflat.training.settings import Training, seed_of
 
 
-class Diverged(RuntimeError):
-    """A loss or a gradient is no longer a number."""
+class Diverged(ValueError):
+    """With these settings and data, a loss or a gradient is no longer a number."""
 
 
 class Trainer:
@@ -49,18 +48,18 @@ class Trainer:
         method.check(data)
         self.data, self.training, self.folder, self.validation = data, training, Path(folder), validation
         self.processes = Processes.join()
-        self.device = _device(training, self.processes)
+        self.device = device_of(training, self.processes)
         share_threads(training.threads)
-        self.bf16 = _use_bf16(training, self.device)
+        self.bf16 = uses_bf16(training, self.device)
         self.method = method.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.header = checkpoint.describe(method, training, data, experiment)
         self.quiet = quiet or not self.processes.first
         self.step = 0
         self.history: list[dict[str, Any]] = []
-        self.average: Method | None = None
+        self.average: RunningAverage | None = None
         self.optimiser: Optimiser
         self._baseline: Any = None
-        self._saved = time.monotonic()
+        self._began = self._saved = time.monotonic()
 
     # -- the loop ------------------------------------------------------------------------------------------------
 
@@ -82,9 +81,10 @@ class Trainer:
                 self.processes.share(self.method.buffers())
                 if self.method.update(step):
                     batches = self._restructured()
-                self._follow(step)
+                if self.average is not None:
+                    self.average.follow(self.method, step)
                 self.step += 1
-                log.count({"loss": loss, **_figures(losses), "gradient": norm}, _count(batch) * self.processes.count)
+                log.count({"loss": loss, **_figures(losses), "gradient": norm}, length(batch) * self.processes.count)
                 self._report(log)
         return self._finish()
 
@@ -130,25 +130,13 @@ class Trainer:
             self.data, self.step if step is None else step, seed_of(seed, rank) if rank else seed
         )
 
-    # -- the average ---------------------------------------------------------------------------------------------
-
     def _start_average(self) -> None:
-        self.average = copy.deepcopy(self.method).requires_grad_(False) if self.training.ema else None
-
-    @torch.no_grad()
-    def _follow(self, step: int) -> None:
-        """Move the average towards the weights, faster in the first steps; buffers are copied."""
-        if self.average is None:
-            return
-        decay = min(self.training.ema, (1 + step) / (10 + step))
-        torch._foreach_lerp_(list(self.average.parameters()), list(self.method.parameters()), 1 - decay)
-        for ours, theirs in zip(self.average.buffers(), self.method.buffers(), strict=True):
-            ours.copy_(theirs)
+        self.average = RunningAverage(self.method, self.training.ema) if self.training.ema else None
 
     @property
     def result(self) -> Method:
         """What is validated and kept: the average if there is one."""
-        return self.method if self.average is None else self.average
+        return self.method if self.average is None else self.average.method
 
     # -- beginning, reporting, ending ----------------------------------------------------------------------------
 
@@ -166,9 +154,10 @@ class Trainer:
         self._start_average()
         if stored:
             self.step, self.history = stored[0].header["step"], stored[0].header["history"]
+            self._began -= stored[0].header.get("seconds", 0.0)
             self.optimiser.load(stored[0].part("optimiser"))
             if self.average is not None:
-                checkpoint.load(self.average, stored[0].part("average"))
+                checkpoint.load(self.average.method, stored[0].part("average"))
         if self.processes.first:
             checkpoint.write_json(self.folder / "settings.json", self.header)
         self.processes.wait()
@@ -202,7 +191,7 @@ class Trainer:
         for warning in evaluation.warnings:
             log.say(f"step {self.step}: {warning}")
         if all(old is None or value < old for old in before):
-            header = {**self.header, "step": self.step, "figures": self.history[-1]["figures"]}
+            header = {**self._header(), "figures": self.history[-1]["figures"]}
             checkpoint.save_weights(self.folder / "checkpoints" / "best.safetensors", self.result, header)
         self._write_evaluation(evaluation)
 
@@ -213,47 +202,24 @@ class Trainer:
         """A checkpoint of this step; all but the last `keep` go."""
         parts = {"weights": self.method.state_dict(), "optimiser": self.optimiser.state()}
         if self.average is not None:
-            parts["average"] = self.average.state_dict()
+            parts["average"] = self.average.method.state_dict()
         tensors = {f"{part}/{name}": value for part, held in parts.items() for name, value in held.items()}
-        header = {**self.header, "kind": "checkpoint", "step": self.step, "history": self.history}
+        header = {**self._header(), "kind": "checkpoint", "history": self.history}
         checkpoint.save(self.folder / "checkpoints" / checkpoint.STEP_FILE.format(self.step), tensors, header)
         checkpoint.tidy(self.folder, self.training.keep)
         self._saved = time.monotonic()
 
+    def _header(self) -> dict[str, Any]:
+        """The run's description, how far it is and how long it took."""
+        return {**self.header, "step": self.step, "seconds": round(time.monotonic() - self._began, 3)}
+
     def _finish(self) -> dict[str, float]:
         figures: dict[str, float] = self.history[-1]["figures"] if self.history else {}
         if self.processes.first:
-            header = {**self.header, "step": self.step, "figures": figures}
+            header = {**self._header(), "figures": figures}
             checkpoint.save_weights(self.folder / "weights.safetensors", self.result, header)
         self.processes.wait()
         return figures
-
-
-def moved(batch: Any, device: torch.device) -> Any:
-    """The same batch with its tensors on `device`: a tensor, or tuples, lists, dicts or dataclasses of them."""
-    if isinstance(batch, Tensor):
-        return batch.to(device, non_blocking=True)
-    if isinstance(batch, dict):
-        return {key: moved(value, device) for key, value in batch.items()}
-    if isinstance(batch, (tuple, list)):
-        parts = [moved(value, device) for value in batch]
-        named = isinstance(batch, tuple) and type(batch) is not tuple
-        return type(batch)(*parts) if named else type(batch)(parts)
-    if dataclasses.is_dataclass(batch) and not isinstance(batch, type):
-        parts_by_name = {f.name: moved(getattr(batch, f.name), device) for f in dataclasses.fields(batch)}
-        return dataclasses.replace(batch, **parts_by_name)
-    return batch
-
-
-def _count(batch: Any) -> int:
-    """Pictures (or rays) in a batch: the length of its first tensor."""
-    if isinstance(batch, Tensor):
-        return len(batch)
-    if isinstance(batch, dict):
-        return _count(next(iter(batch.values())))
-    if isinstance(batch, (tuple, list)):
-        return _count(batch[0])
-    return _count(getattr(batch, dataclasses.fields(batch)[0].name))
 
 
 def _figures(losses: Losses) -> dict[str, Any]:
@@ -263,21 +229,6 @@ def _figures(losses: Losses) -> dict[str, Any]:
 
 def _names(method: Method) -> dict[nn.Parameter, str]:
     return {parameter: name for name, parameter in method.named_parameters()}
-
-
-def _device(training: Training, processes: Processes) -> torch.device:
-    if training.device != "auto":
-        return torch.device(training.device)
-    return torch.device("cuda", processes.local_rank) if torch.cuda.is_available() else torch.device("cpu")
-
-
-def _use_bf16(training: Training, device: torch.device) -> bool:
-    if training.precision == "bf16" and device.type == "cpu" and torch.get_num_threads() > 1:
-        warnings.warn(
-            "bf16 convolutions on a CPU can be many times slower with several threads; use precision fp32 or threads 1",
-            stacklevel=3,
-        )
-    return training.precision == "bf16" or (training.precision == "auto" and device.type == "cuda")
 
 
 def _check_same(stored: dict[str, Any], now: dict[str, Any], folder: Path) -> None:

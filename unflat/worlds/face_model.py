@@ -9,7 +9,7 @@ from functools import cache
 from importlib import resources
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Integer
 
 SKIN, MOUTH, SOCKET, EYE_LEFT, EYE_RIGHT, TEETH = range(6)
 """the parts that a triangle may belong to"""
@@ -31,9 +31,9 @@ class FaceModel:
     identity: Float[np.ndarray, "i v 3"]
     expression: Float[np.ndarray, "e v 3"]
     expression_names: tuple[str, ...]
-    triangles: Int[np.ndarray, "t 3"]
-    part: Int[np.ndarray, "t"]
-    landmarks: Int[np.ndarray, "68"]
+    triangles: Integer[np.ndarray, "t 3"]
+    part: Integer[np.ndarray, "t"]
+    landmarks: Integer[np.ndarray, "68"]
     """vertices; jaw 17, brows 10, nose 9, eyes 12, mouth 20 in the usual order, the person's right first"""
     normals: Float[np.ndarray, "v 3"]
     """of the mean"""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Integer
 
 from unflat.worlds.face_model import EYE_LEFT, EYE_RIGHT, MOUTH, SKIN, SOCKET, TEETH, face_model
 
@@ -258,7 +258,7 @@ def paint(
     place: Float[np.ndarray, "3 k"],
     smooth: Float[np.ndarray, "3 k"],
     hair: Float[np.ndarray, "k"],
-    part: Int[np.ndarray, "k"],
+    part: Integer[np.ndarray, "k"],
     look: Look,
 ) -> Float[np.ndarray, "3 k"]:
     """Albedo at points of a head, from their place on the rest face, their smooth colour, hair field and part."""
@@ -287,7 +287,7 @@ def paint(
 
 
 def _mixed(
-    under: Float[np.ndarray, "3 k"], colour: Float[np.ndarray, "3 *k"], strength: Float[np.ndarray, "k"]
+    under: Float[np.ndarray, "3 _"], colour: Float[np.ndarray, "3 ..."], strength: Float[np.ndarray, "k"]
 ) -> Float[np.ndarray, "3 k"]:
     """Some paint, of one colour or of one at each point, over another."""
     return under + strength * (colour.reshape(3, -1) - under)

@@ -10,7 +10,7 @@ from functools import cache
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Integer
 
 from unflat.geometry.cameras import Pinhole
 from unflat.geometry.rotations import Rigid, rotation_from_euler
@@ -199,7 +199,7 @@ def _sampled(
     attributes: Float[np.ndarray, "v c"],
     front: Bool[torch.Tensor, "t"],
     size: int,
-) -> tuple[Int[np.ndarray, "n n"], Float[np.ndarray, "n n c"]]:
+) -> tuple[Integer[np.ndarray, "n n"], Float[np.ndarray, "n n c"]]:
     """The triangle that each sample sees, -1 where none, and the attributes there; n = 2 size + 1.
 
     Triangles that turn their back are inside the head: they are left out. Sample 1 is the first pixel's centre.
@@ -213,7 +213,11 @@ def _sampled(
 
 
 def _colour(
-    scene: Scene, hit: Int[np.ndarray, "k"], part: Int[np.ndarray, "k"], values: Float[np.ndarray, "11 k"], size: int
+    scene: Scene,
+    hit: Integer[np.ndarray, "k"],
+    part: Integer[np.ndarray, "k"],
+    values: Float[np.ndarray, "11 k"],
+    size: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The picture and its albedo from the samples that hit the head. Albedo is 0 where no sample in reach does."""
     albedo = paint(values[:3], values[3:6], values[6], part, scene.look)

@@ -56,6 +56,8 @@ class Faces:
             raise ValueError(f"there is no split {self.split!r} of the faces; take one of {', '.join(SPLITS)}")
         if self.count < 1:
             raise ValueError(f"count is {self.count}; a set needs at least one picture")
+        if self.seed < 0:
+            raise ValueError(f"seed is {self.seed}; it has to be 0 or more")
         if not 8 <= self.size <= 256:
             raise ValueError(f"size is {self.size}; faces are rendered at 8 to 256 pixels a side")
 

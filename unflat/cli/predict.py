@@ -14,6 +14,7 @@ from unflat.cli.sources import photos_of
 if TYPE_CHECKING:
     from unflat.data.kinds import Photos
     from unflat.method import Prediction
+    from unflat.outputs.report import Table
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,7 @@ def write_folder(
     options: PredictOptions,
     settings: dict[str, Any],
     warnings: Sequence[str] = (),
+    tables: Sequence["Table"] = (),
 ) -> list[Path]:
     """Everything the user gets of photos, and a word on where it is."""
     from unflat.outputs.photos import write_outputs
@@ -102,6 +104,6 @@ def write_folder(
     files = write_outputs(
         prediction, photos, out, texture=options.texture, pose=options.pose, videos=options.videos
     )  # fmt: skip
-    report = write_report(out / "report.html", out, settings=settings, warnings=warnings)
+    report = write_report(out / "report.html", out, settings=settings, warnings=warnings, tables=tables)
     print(f"{len(photos)} photos in 3D. Open {report} in a browser; meshes and videos are in {out}/*/")
     return [*files, report]

@@ -78,8 +78,11 @@ def test_the_gradient_is_clipped_as_a_whole(tmp_path: Path) -> None:
 
 def test_prepare_is_called_before_the_first_step_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
-    prepare = Tilt.prepare
-    monkeypatch.setattr(Tilt, "prepare", lambda self, data: (calls.append(1), prepare(self, data)))
+    monkeypatch.setattr(Tilt, "prepare", lambda self, data: calls.append(1))
+    with monkeypatch.context() as broken:
+        broken.setattr(Tilt, "losses", lambda self, batch, step: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            quick(tmp_path)
     quick(tmp_path, steps=4)
     quick(tmp_path, steps=8)
     assert len(calls) == 1

@@ -160,6 +160,8 @@ class Trainer:
                 checkpoint.load(self.average.method, stored[0].part("average"))
         if self.processes.first:
             checkpoint.write_json(self.folder / "settings.json", self.header)
+            if not stored:
+                self._save()  # what was prepared is not prepared again
         self.processes.wait()
 
     def _report(self, log: Log) -> None:
@@ -214,12 +216,13 @@ class Trainer:
         return {**self.header, "step": self.step, "seconds": round(time.monotonic() - self._began, 3)}
 
     def _finish(self) -> dict[str, float]:
-        figures: dict[str, float] = self.history[-1]["figures"] if self.history else {}
+        """The weights as a file that is complete in itself, and the last figures."""
+        figures: dict[str, float | None] = self.history[-1]["figures"] if self.history else {}
         if self.processes.first:
             header = {**self._header(), "figures": figures}
             checkpoint.save_weights(self.folder / "weights.safetensors", self.result, header)
         self.processes.wait()
-        return figures
+        return {name: math.nan if value is None else value for name, value in figures.items()}
 
 
 def _figures(losses: Losses) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What is in a folder of photos, before anything is learned from it: counts, sizes, crops, what is wrong with it."""
 
 import json
-import tempfile
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -195,9 +195,12 @@ def contact_sheet(photos: Photos, path: Path | str, columns: int = 12, most: int
         draw.text((x, y + cell), _fitting(photos.names[i], draw, font, cell), "black", font)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".part-", suffix=".png", delete=False) as part:
+    part = path.with_name(f".part-{os.getpid()}-{path.name}")
+    try:
         canvas.save(part, format="PNG")
-    return Path(part.name).replace(path)
+        return part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _fitting(name: str, draw: ImageDraw.ImageDraw, font: Any, room: int) -> str:

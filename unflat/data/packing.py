@@ -22,6 +22,7 @@ import numpy as np
 
 MANIFEST = "manifest.json"
 _STALE_SECONDS = 24 * 3600
+_KEY = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)*", re.ASCII)
 
 
 class CacheError(ValueError):
@@ -72,9 +73,9 @@ def packed(key: str, make: Callable[[Path], None]) -> Path:
 
 
 def find(key: str) -> Path | None:
-    """The folder of the entry `key` if it is there and whole."""
-    entry = _place_of(key)
-    return entry if is_whole(entry) else None
+    """The folder of the entry `key` if it is there and whole; what is no key has no entry."""
+    entry = _place_of(key) if _KEY.fullmatch(key) else None
+    return entry if entry is not None and is_whole(entry) else None
 
 
 def is_whole(entry: Path) -> bool:
@@ -105,7 +106,7 @@ def recall(key: str) -> str | None:
 
 
 def _place_of(key: str) -> Path:
-    if not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)*", key, re.ASCII):
+    if not _KEY.fullmatch(key):
         raise ValueError(f"{key!r} is no cache key: names of letters, digits, dots, dashes and slashes are")
     return cache_folder() / key
 

@@ -120,7 +120,8 @@ def _absolute(path: Path) -> Path:
 def _of_glob(pattern: str, path: Path) -> tuple[str, Path, list[Path]]:
     fixed = next(parent for parent in path.parents if not any(letter in str(parent) for letter in "*?["))
     matches = sorted(fixed.glob(path.relative_to(fixed).as_posix()))
-    files = [match for match in matches if match.is_file() and _wanted(match)]
+    shown = [match for match in matches if not any(map(_is_hidden, match.relative_to(fixed).parts))]
+    files = [match for match in shown if match.is_file() and _wanted(match)]
     if not files:
         raise PhotosError(f"{pattern} matches {len(matches)} files, and no picture among them")
     return f"the glob {pattern}", fixed, files
@@ -130,9 +131,13 @@ def _pictures_below(folder: Path) -> list[Path]:
     """Pictures and videos, sorted by their path below the folder; what is hidden stays hidden."""
     found: list[Path] = []
     for place, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".") and name != "__MACOSX"]
-        found += [Path(place, name) for name in names if not name.startswith(".") and _wanted(Path(name))]
+        folders[:] = [name for name in folders if not _is_hidden(name)]
+        found += [Path(place, name) for name in names if not _is_hidden(name) and _wanted(Path(name))]
     return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX"
 
 
 def _wanted(path: Path) -> bool:
@@ -168,6 +173,4 @@ def _nothing(where: str, paths: list[Path], skipped: Sequence[Skipped]) -> str:
     videos = [path for path in paths if is_video(path)]
     if videos:
         return f"{where} holds no photos, but {len(videos)} videos: give one of them, such as {videos[0]}"
-    return (
-        f"{where} holds no pictures: give a folder with .jpg, .png, .webp, .tif or other pictures in it or its folders"
-    )
+    return f"{where} holds no pictures: give one with .jpg, .png, .webp, .tif or other pictures in it or its folders"

@@ -21,7 +21,7 @@ BIN = $(VENV)/bin
 # Tests run one thread each: results do not depend on the machine, and a busy one does not crawl.
 TESTING = OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m pytest
 
-.PHONY: help setup demo test soak lint types format benchmarks clean
+.PHONY: help setup demo test soak lint types format tables clean
 .DEFAULT_GOAL := help
 
 help:  ## what can be made
@@ -51,8 +51,8 @@ format: setup  ## put the sources into the house's format
 	@$(BIN)/ruff check --fix --quiet . || true
 	@$(BIN)/ruff format .
 
-benchmarks: setup  ## the tables in benchmarks/README.md and README.md, from the records
-	@$(BIN)/python benchmarks/tables.py
+tables: setup  ## the tables in README.md and benchmarks/README.md, from the records
+	@$(BIN)/python benchmarks/make_readme.py
 
 clean:  ## remove what the tools leave behind, the environment too
 	rm -rf $(VENV) demo dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,5 +1,9 @@
-"""Write benchmarks/README.md from the records: `python benchmarks/make_readme.py`; `--check` only says if it is old."""
+"""Write benchmarks/README.md, and the table in the README, from the records: `make tables`.
 
+`python benchmarks/make_readme.py --check` only says whether they are old.
+"""
+
+import re
 import sys
 from pathlib import Path
 
@@ -39,15 +43,27 @@ def status(entries: list[catalogue.Entry], results: Path) -> str:
     return records.status_table({entry.name: entry.title for entry in entries}, results)
 
 
+def front_page(text: str, results: Path) -> str:
+    """The README with the table of methods between its two comments."""
+    table = status(catalogue.methods(), results)
+    between = r"(<!-- methods: .*? -->\n).*?(?=<!-- end of methods -->)"
+    return re.sub(between, rf"\1\n{table}\n\n", text, flags=re.DOTALL)
+
+
 def main(arguments: list[str]) -> int:
-    """0 if the page is (now) what the records say."""
-    target, text = HERE / "README.md", page(HERE / "results")
-    if "--check" in arguments:
+    """0 if both pages are (now) what the records say."""
+    front = HERE.parent / "README.md"
+    pages = {
+        HERE / "README.md": page(HERE / "results"),
+        front: front_page(front.read_text(encoding="utf-8"), HERE / "results"),
+    }
+    for target, text in pages.items():
         if target.is_file() and target.read_text(encoding="utf-8") == text:
-            return 0
-        print(f"{target} is not what the records say: run `python benchmarks/make_readme.py`", file=sys.stderr)
-        return 1
-    target.write_text(text, encoding="utf-8")
+            continue
+        if "--check" in arguments:
+            print(f"{target} is not what the records say: run `make tables`", file=sys.stderr)
+            return 1
+        target.write_text(text, encoding="utf-8")
     return 0
 
 

@@ -25,7 +25,7 @@ class DemoOptions:
 
     out: Path = Path("demo")
     """where everything goes; open report.html there"""
-    faces: int = 5
+    faces: int = 3
     """how many generated faces"""
     run: str = "faces"
     """other weights for faces: a run's folder or a file"""

@@ -38,8 +38,10 @@ class PredictOptions:
     """of the meshes: with the photo's light in it, or without"""
     pose: Literal["canonical", "input", "both"] = "both"
     """of the meshes: frontal, as in the photo, or a file for each"""
+    light: Literal["sweep", "grid", "both", "none"] = "both"
+    """relighting: a video of a light that goes around, a picture of ten lights, or both"""
     videos: Flag = True
-    """write a turntable and a moving light for each photo; they take most of the time"""
+    """write the turntable and the video of the light; they take most of the time"""
     device: str = "cpu"
     """or cuda"""
     json: Flag = False
@@ -102,8 +104,8 @@ def write_folder(
 
     out = options.out
     files = write_outputs(
-        prediction, photos, out, texture=options.texture, pose=options.pose, videos=options.videos
-    )  # fmt: skip
+        prediction, photos, out, texture=options.texture, pose=options.pose, light=options.light, videos=options.videos
+    )
     report = write_report(out / "report.html", out, settings=settings, warnings=warnings, tables=tables)
     print(f"{len(photos)} photos in 3D. Open {report} in a browser; meshes and videos are in {out}/*/")
     return [*files, report]

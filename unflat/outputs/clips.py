@@ -38,7 +38,7 @@ CELL = 160
 
 
 def write_video_outputs(
-    prediction: Prediction, photos: Photos, out: Path, *, fps: float = FPS, size: int = 256, progress: bool = True
+    prediction: Prediction, photos: Photos, out: Path | str, *, fps: float = FPS, size: int = 256, progress: bool = True
 ) -> list[Path]:
     """Write a video of each kind of picture, one with all side by side, and view and light of each frame as JSON.
 

@@ -66,7 +66,7 @@ class Folder:
 def write_outputs(
     prediction: Prediction,
     photos: Photos,
-    out: Path,
+    out: Path | str,
     *,
     texture: Texture = "shaded",
     pose: Pose = "both",
@@ -108,7 +108,7 @@ def write_outputs(
         _write_factors(folder, look, photos.names[index])
         folders.append(folder)
         rows.append(look.pictures)
-    sheets = write_sheets(out, rows, names)
+    sheets = write_sheets(Path(out), rows, names)
     entries = [
         {"photo": p, "folder": f.path.name, "files": f.files} for p, f in zip(photos.names, folders, strict=True)
     ]

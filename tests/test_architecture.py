@@ -161,7 +161,7 @@ def modules_after(code: str) -> set[str]:
         "import unflat.catalogue, unflat.records",
         "from unflat.cli.main import main; main(['list'])",
         "from unflat.cli.main import main; main(['list', '--json'])",
-        "from unflat.cli.main import main; main(['show', 'unsup3d'])",
+        "from unflat.cli.main import main; main(['train', '--help'])",
         "from unflat.cli.main import main; main([])",
     ],
 )

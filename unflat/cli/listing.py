@@ -1,4 +1,4 @@
-"""`unflat list` and `unflat show`: what there is and how far it got, from files alone: no method is imported."""
+"""`unflat list` and `unflat show`: what there is and how far it got. `list` imports no method."""
 
 import ast
 from collections.abc import Iterator, Sequence
@@ -73,7 +73,7 @@ def show_method(arguments: Sequence[str]) -> None:
         "gives": list(entry.gives),
         "settings": [asdict(setting) for setting in _settings(tree)],
         "experiments": entry.experiments,
-        "published": _published(tree),
+        "published": _published(entry),
         "records": [asdict(record) for record in records.latest(records.read(entry.name))],
     }
     if options.json:
@@ -102,15 +102,10 @@ def _default(value: ast.expr | None) -> str:
     return "" if value is None else ast.unparse(value)
 
 
-def _published(tree: ast.Module) -> dict[str, Any]:
-    """The published figures of every experiment that names some."""
-    found = {}
-    for function in (node for node in tree.body if isinstance(node, ast.FunctionDef)):
-        for call in (node for node in ast.walk(function) if isinstance(node, ast.Call)):
-            for word in call.keywords:
-                if word.arg == "published" and isinstance(word.value, ast.Dict):
-                    found[function.name] = ast.literal_eval(word.value)
-    return found
+def _published(entry: Entry) -> dict[str, dict[str, float]]:
+    """The published figures of every experiment that names some. Imports the method."""
+    experiments = {name: catalogue.experiment(entry.name, name) for name in entry.experiments}
+    return {name: dict(experiment.published) for name, experiment in experiments.items() if experiment.published}
 
 
 def _print_method(shown: dict[str, Any]) -> None:

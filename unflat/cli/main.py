@@ -65,6 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = [argument for argument in given if argument != "--debug"]
     try:
         _run(given)
+        sys.stdout.flush()
     except SystemExit as stop:  # tyro's: 0 after --help, 2 after wrong usage
         return stop.code if isinstance(stop.code, int) else BAD_INPUT
     except KeyboardInterrupt:

@@ -3,11 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, make_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unflat import catalogue
 from unflat.cli.parsing import Count, Flag, Folder, MaybeData, Method, Text, only_json, parsed, print_json
 from unflat.cli.sources import held_out, photos_of
+
+if TYPE_CHECKING:
+    from unflat.training.run import Run
 
 TINY_PHOTOS = 64
 """`--tiny` looks at no more"""
@@ -94,24 +97,28 @@ def _experiment_name(entry: catalogue.Entry, arguments: Sequence[str]) -> str:
     return first if torch.cuda.is_available() or "small" not in entry.experiments else "small"
 
 
-def _trained(options: Any) -> Any:
+def _trained(options: Any) -> "Run":
     from unflat.training.run import train as train_method
+    from unflat.training.trainer import Diverged
 
     data, validation = _data(options)
     out = options.out or Path("runs") / f"{options.method}-{Path(options.data).stem or options.experiment}"
     print(f"{options.method} with the settings of experiment {options.experiment} into {out}")
-    return train_method(
-        options.method,
-        data,
-        out=out,
-        config=options.config,
-        training=options.training,
-        experiment="" if options.data else options.experiment,
-        validation=validation,
-        start=options.start or None,
-        resume=options.resume,
-        quiet=options.quiet,
-    )
+    try:
+        return train_method(
+            options.method,
+            data,
+            out=out,
+            config=options.config,
+            training=options.training,
+            experiment="" if options.data else options.experiment,
+            validation=validation,
+            start=options.start or None,
+            resume=options.resume,
+            quiet=options.quiet,
+        )
+    except Diverged as error:
+        raise ValueError(str(error)) from error  # settings that do not work are the user's to change
 
 
 def _data(options: Any) -> tuple[Any, Any]:

@@ -11,19 +11,7 @@ from torch import Tensor, nn
 from unflat.data.kinds import Extent
 from unflat.geometry.cameras import Cameras
 from unflat.geometry.meshes import Mesh
-
-
-@dataclass(frozen=True)
-class Light:
-    """One white distant light and ambient light: shading = ambient + diffuse * max(0, normal . direction)."""
-
-    ambient: Float[Tensor, "b"]
-    diffuse: Float[Tensor, "b"]
-    direction: Float[Tensor, "b 3"]
-    """unit, towards the light, in the frame of the normals it shades"""
-
-    def __getitem__(self, index: "int | slice | Tensor") -> "Light":
-        return Light(self.ambient[index], self.diffuse[index], self.direction[index])
+from unflat.rendering.shading import Light as Light  # part of this interface
 
 
 @dataclass(frozen=True)
@@ -90,8 +78,8 @@ class Method(nn.Module):
 
     class Unsup3D(Method, config=Config, takes=Photos, gives=("depth", ...)):
 
-    `config` is its settings class, `needs` names fields of the data that must be there, `asks` is what `predict` is given (the kind of data unless
-    said otherwise).
+    `config` is its settings class, `needs` names fields of the data that must be there, `asks` is what `predict` is
+    given (the kind of data unless said otherwise).
     """
 
     takes: ClassVar[type]
@@ -115,7 +103,8 @@ class Method(nn.Module):
     ) -> None:
         super().__init_subclass__(**keywords)
         if cls.__mro__[1] is not Method:
-            raise TypeError(f"{cls.__name__} inherits from {cls.__mro__[1].__name__}: methods are final, inherit from Method")
+            parent = cls.__mro__[1].__name__
+            raise TypeError(f"{cls.__name__} inherits from {parent}: methods are final, inherit from Method")
         unknown = set(gives) - {f.name for f in fields(Prediction)}
         if unknown:
             raise TypeError(f"{cls.__name__} gives {sorted(unknown)}, which are no fields of Prediction")
@@ -140,8 +129,8 @@ class Method(nn.Module):
         missing = [name for name in cls.needs if getattr(data, name) is None]
         if missing:
             raise ValueError(
-                f"{cls.__name__} needs {', '.join(missing)}, but the data hold only "
-                f"{', '.join(data.known) or 'pictures'}; add {' and '.join(missing)} beside the pictures"
+                f"{cls.__name__} needs {', '.join(missing)}, but these {cls.takes.__name__} hold none; add "
+                f"{' and '.join(missing)} beside the pictures"
             )
 
     def prepare(self, data: Any) -> None:

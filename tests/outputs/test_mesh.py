@@ -15,13 +15,11 @@ import trimesh
 from PIL import Image
 
 from unflat.geometry.cameras import Pinhole
-from unflat.geometry.meshes import Mesh
+from unflat.geometry.meshes import Mesh, only, relief_mesh
 from unflat.geometry.rotations import Rigid, rotation_from_euler
 from unflat.outputs.mesh import (
     Placement,
-    only,
     posed,
-    relief_mesh,
     slant,
     smooth_texture,
     vertex_colours,

@@ -11,8 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
+from unflat.geometry.meshes import relief_mesh
 from unflat.geometry.rotations import Rigid, euler_from_rotation, rotation_from_euler
-from unflat.outputs.mesh import relief_mesh
 from unflat.outputs.video import (
     HOLD,
     TILT,

@@ -33,3 +33,10 @@ def normals_of(depth: Float[Tensor, "b h w"], camera: Pinhole) -> Float[Tensor, 
     border = torch.ones_like(depth)
     border[:, 1:-1, 1:-1] = 0
     return torch.cat([normals[..., :2], normals[..., 2:] - border[..., None]], -1)
+
+
+def paraboloid(size: int) -> Float[Tensor, "s s"]:
+    """x^2 + y^2 over a square map, x and y from -1 to 1, less its mean: near in the middle, far at the border."""
+    across = torch.linspace(-1, 1, size).square()
+    bowl = across[:, None] + across[None, :]
+    return bowl - bowl.mean()

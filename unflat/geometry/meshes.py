@@ -1,13 +1,14 @@
 """Triangle meshes as tensors."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from unflat.geometry.depth import cross
+from unflat.geometry.cameras import Pinhole
+from unflat.geometry.depth import cross, unproject
 
 
 @dataclass(frozen=True)
@@ -43,3 +44,38 @@ def vertex_normals(vertices: Float[Tensor, "*b v 3"], triangles: Int[Tensor, "t 
     for corner in range(3):
         total = total.index_add(-2, index[:, corner], face)
     return total / total.square().sum(-1, keepdim=True).clamp_min(1e-24).sqrt()
+
+
+def relief_mesh(depth: Float[Tensor, "h w"], camera: Pinhole, texture: Float[Tensor, "i j 3"] | None = None) -> Mesh:
+    """A depth map as a mesh: a vertex at every pixel centre, two triangles a cell; none where depth is NaN.
+
+    `uv` stays that of the whole picture, so that any picture of this view is a texture.
+    """
+    height, width = depth.shape
+    v, u = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
+    uv = torch.stack([u / width, v / height], -1).flatten(0, 1).to(depth.device)
+    there = depth.isfinite()
+    vertices = unproject(depth.where(there, 1.0)[None], camera).flatten(0, 2)
+    triangles = grid_triangles(height, width).to(depth.device)
+    mesh = only(Mesh(vertices, triangles, uv=uv, texture=texture), there.flatten()[triangles.long()].all(1))
+    return replace(mesh, normals=vertex_normals(mesh.vertices, mesh.triangles))
+
+
+def only(mesh: Mesh, kept: Bool[Tensor, "t"]) -> Mesh:
+    """The mesh with these triangles only, and without the vertices that none of them uses."""
+    triangles = mesh.triangles[kept].long()
+    used = torch.zeros(len(mesh.vertices), dtype=torch.bool, device=triangles.device)
+    used[triangles.flatten()] = True
+    place = used.cumsum(0) - 1
+
+    def rows(values: Tensor | None) -> Tensor | None:
+        return None if values is None else values[used]
+
+    return Mesh(
+        mesh.vertices[used],
+        place[triangles].to(mesh.triangles.dtype),
+        rows(mesh.normals),
+        rows(mesh.colours),
+        rows(mesh.uv),
+        mesh.texture,
+    )

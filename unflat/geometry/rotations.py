@@ -16,7 +16,7 @@ def rotation_from_euler(angles: Float[Tensor, "*b 3"]) -> Float[Tensor, "*b 3 3"
         sz * cy, sz * sy * sx + cz * cx, sz * sy * cx - cz * sx,
         -sy, cy * sx, cy * cx,
     ]  # fmt: skip
-    return torch.stack(rows, -1).unflatten(-1, (3, 3))
+    return torch.stack(rows, -1).view(*angles.shape[:-1], 3, 3)
 
 
 def euler_from_rotation(rotation: Float[Tensor, "*b 3 3"]) -> Float[Tensor, "*b 3"]:

@@ -17,7 +17,7 @@ def gaussian_nll(
 
     Each place counts by the share of the finer `mask` that lies in it.
     """
-    weight = adaptive_avg_pool2d(mask, features.shape[-2:])
+    weight = adaptive_avg_pool2d(mask, (features.shape[-2], features.shape[-1]))
     error = (features - target).square().mean(1)
     nll = error / (2 * sigma**2) + (sigma.log() if isinstance(sigma, Tensor) else math.log(sigma))
     return (weight * nll).mean()

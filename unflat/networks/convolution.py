@@ -116,3 +116,18 @@ class TwoScaleDecoder(nn.Module):
     def forward(self, code: Float[Tensor, "b c"]) -> tuple[Float[Tensor, "b o h w"], Float[Tensor, "b o i j"]]:
         trunk = self.trunk(code)
         return self.fine(trunk), self.coarse(trunk)
+
+
+class Regressor(nn.Sequential):
+    """A code to numbers [b, out] without activation, with a hidden layer or without."""
+
+    def __init__(self, code: int, out: int, *, hidden: bool) -> None:
+        before: list[nn.Module] = [nn.Linear(code, code), nn.ReLU()] if hidden else []
+        super().__init__(*before, nn.Linear(code, out))
+
+    @property
+    def last(self) -> nn.Linear:
+        """The layer that makes the numbers."""
+        layer = self[-1]
+        assert isinstance(layer, nn.Linear)
+        return layer

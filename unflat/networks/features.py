@@ -24,7 +24,7 @@ from unflat.networks.self_supervised import SelfSupervised
 KINDS = "'' for none, 'self' to train one on the photos, 'vgg16:WEIGHTS' or 'vit:WEIGHTS'"
 
 
-def feature_network(spec: str) -> nn.Module:
+def feature_network(spec: str) -> "FeatureNetwork":
     """The network that `spec` names: '' for none, 'self', 'vgg16:WEIGHTS' or 'vit:WEIGHTS'.
 
     WEIGHTS is a file, a folder, or the name of a repository on the Hugging Face hub. The module has `prepare(rgb)`,
@@ -218,3 +218,6 @@ def _vit_source(weights: str, known: tuple[str, ...]) -> str:
     if kind not in known:
         raise ValueError(f"{path} is a {kind}; features are made with {', '.join(known)}")
     return str(path)
+
+
+FeatureNetwork = NoFeatures | SelfSupervised | Vgg16 | VisionTransformer

@@ -3,8 +3,9 @@
 Two crops of a photo are coloured differently. Where they show the same place, each feature should have the same value
 in both, and no feature should repeat another: Barlow Twins (Zbontar et al., ICML 2021) on maps instead of whole
 pictures, and without a head, since the features themselves are to be compared. Crops lie at different offsets, so that
-a feature cannot tell where in the picture it is; colour and noise are all that differs, so that features stay sensitive
-to what moves, blurs or mirrors a picture.
+a feature cannot tell where in the picture it is. Nothing else differs but colour, noise and up to two pixels between
+cells of four: features stay sensitive to what moves, blurs or mirrors a picture, and change gradually over shifts of
+several pixels (matched exactly, they would change at once, and tell a loss nothing about the way back).
 """
 
 import math
@@ -114,7 +115,7 @@ def _train(encoder: nn.Sequential, rgb: np.ndarray, generator: torch.Generator) 
 
 
 class Pair(NamedTuple):
-    """Two crops of the same photos, and the cells of their feature maps that show the same places."""
+    """Two crops of the same photos, and the cells of their feature maps that show the same places, to 2 pixels."""
 
     first: Float[Tensor, "b 3 s s"]
     second: Float[Tensor, "b 3 s s"]
@@ -123,7 +124,7 @@ class Pair(NamedTuple):
 
 
 def _two_crops(pictures: Float[Tensor, "b 3 h w"], generator: torch.Generator) -> Pair:
-    """Crops of about three quarters of the picture at offsets that differ by whole cells of 4 pixels."""
+    """Crops of about three quarters of the picture; cells of 4 pixels are matched to the nearest."""
     if torch.rand((), generator=generator) < 0.5:
         pictures = pictures.flip(-1)
     sides = pictures.shape[2:]
@@ -131,15 +132,13 @@ def _two_crops(pictures: Float[Tensor, "b 3 h w"], generator: torch.Generator) -
     crops = [pictures, pictures]
     shared: list[list[slice]] = [[slice(None)] * 2, [slice(None)] * 2]
     for axis, side in enumerate(sides, start=2):
-        start = int(torch.randint(min(4, side - size + 1), (), generator=generator))
-        cells = torch.randint((side - size - start) // 4 + 1, (2,), generator=generator).tolist()
-        if abs(cells[0] - cells[1]) * 4 >= size:  # in a large picture they may have nothing in common
-            cells[1] = cells[0]
-        for k in (0, 1):
-            ahead = max(cells[1 - k] - cells[k], 0)
-            behind = max(cells[k] - cells[1 - k], 0)
-            crops[k] = crops[k].narrow(axis, start + 4 * cells[k], size)
-            shared[k].append(slice(ahead, size // 4 - behind))
+        starts = torch.randint(side - size + 1, (2,), generator=generator).tolist()
+        cells = round((starts[1] - starts[0]) / 4)
+        if abs(cells) * 4 >= size:  # in a large picture they may have nothing in common
+            starts[1], cells = starts[0], 0
+        for k, ahead in enumerate((cells, -cells)):
+            crops[k] = crops[k].narrow(axis, starts[k], size)
+            shared[k].append(slice(max(ahead, 0), size // 4 + min(ahead, 0)))
     return Pair(crops[0], crops[1], tuple(shared[0]), tuple(shared[1]))
 
 

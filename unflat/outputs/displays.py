@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from unflat.geometry.cameras import Cameras, Pinhole
-from unflat.geometry.meshes import Mesh
+from unflat.geometry.meshes import Mesh, only, relief_mesh
 from unflat.geometry.rotations import Rigid, rotation_from_euler
 from unflat.method import Light, Prediction
 from unflat.outputs.images import (
@@ -28,7 +28,7 @@ from unflat.outputs.images import (
     resized,
     to_rgb,
 )
-from unflat.outputs.mesh import only, relief_mesh, slant, smooth_texture
+from unflat.outputs.mesh import slant, smooth_texture
 from unflat.outputs.video import Relighting, display_camera, seen_from
 
 Texture = Literal["shaded", "albedo"]

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import trimesh
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 from torch.nn.functional import grid_sample, interpolate
@@ -23,9 +22,8 @@ from trimesh.exchange.ply import export_ply
 from trimesh.visual.material import PBRMaterial, SimpleMaterial
 from trimesh.visual.texture import TextureVisuals
 
-from unflat.geometry.cameras import Pinhole
-from unflat.geometry.depth import cross, unproject
-from unflat.geometry.meshes import Mesh, grid_triangles, vertex_normals
+from unflat.geometry.depth import cross
+from unflat.geometry.meshes import Mesh, vertex_normals
 from unflat.geometry.rotations import Rigid
 from unflat.outputs.files import write_bytes
 from unflat.outputs.images import to_rgb, to_uint8
@@ -59,41 +57,6 @@ class Placement:
         half_turn = mesh.vertices.new_tensor([1.0, -1.0, -1.0])
         vertices = (mesh.vertices - mesh.vertices.new_tensor(self.centre)) * half_turn * self.scale
         return replace(mesh, vertices=vertices, normals=None if mesh.normals is None else mesh.normals * half_turn)
-
-
-def relief_mesh(depth: Float[Tensor, "h w"], camera: Pinhole, texture: Float[Tensor, "i j 3"] | None = None) -> Mesh:
-    """A depth map as a mesh: a vertex at every pixel centre, two triangles a cell; none where depth is NaN.
-
-    `uv` stays that of the whole picture, so that any picture of this view is a texture.
-    """
-    height, width = depth.shape
-    v, u = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
-    uv = torch.stack([u / width, v / height], -1).flatten(0, 1).to(depth.device)
-    there = depth.isfinite()
-    vertices = unproject(depth.where(there, 1.0)[None], camera).flatten(0, 2)
-    triangles = grid_triangles(height, width).to(depth.device)
-    mesh = only(Mesh(vertices, triangles, uv=uv, texture=texture), there.flatten()[triangles.long()].all(1))
-    return replace(mesh, normals=vertex_normals(mesh.vertices, mesh.triangles))
-
-
-def only(mesh: Mesh, kept: Bool[Tensor, "t"]) -> Mesh:
-    """The mesh with these triangles only, and without the vertices that none of them uses."""
-    triangles = mesh.triangles[kept].long()
-    used = torch.zeros(len(mesh.vertices), dtype=torch.bool, device=triangles.device)
-    used[triangles.flatten()] = True
-    place = used.cumsum(0) - 1
-
-    def rows(values: Tensor | None) -> Tensor | None:
-        return None if values is None else values[used]
-
-    return Mesh(
-        mesh.vertices[used],
-        place[triangles].to(mesh.triangles.dtype),
-        rows(mesh.normals),
-        rows(mesh.colours),
-        rows(mesh.uv),
-        mesh.texture,
-    )
 
 
 def slant(mesh: Mesh) -> Float[Tensor, "t"]:

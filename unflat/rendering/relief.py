@@ -127,3 +127,15 @@ def where_plane_is_seen(view_from_canonical: Rigid, camera: Pinhole, depth: floa
     limits = ((-camera.width, 2 * camera.width), (-camera.height, 2 * camera.height))
     place = torch.stack([u.clamp(*limits[0]), v.clamp(*limits[1])], -1)
     return place.view(-1, camera.height, camera.width, 2)
+
+
+def outside(view_from_canonical: Rigid, camera: Pinhole) -> Float[Tensor, ""]:
+    """Soft share of the picture in which the turned plane z = 1 shows nothing.
+
+    Unlike a mask it has a gradient: a pixel counts 1/2 where it looks at the plane's edge, less inside, by a logistic
+    curve over the distance in pixels.
+    """
+    place = where_plane_is_seen(view_from_canonical, camera)
+    size = place.new_tensor([camera.width, camera.height])
+    inside = torch.cat([place, size - place], -1).amin(-1)
+    return torch.sigmoid(-inside).mean()

@@ -37,7 +37,7 @@ def pictures(count: int = 32, seed: int = 9) -> Tensor:
 def trained() -> SelfSupervised:
     network = SelfSupervised()
     before = self_supervised.STEPS
-    self_supervised.STEPS = 60
+    self_supervised.STEPS = 100
     try:
         network.prepare(shapes(200, 0))
     finally:
@@ -64,9 +64,9 @@ def change(network: SelfSupervised, other: Tensor) -> Tensor:
 def alterations() -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """What a perceptual loss should see, and what it should not."""
     plain, noise = pictures(), torch.Generator().manual_seed(0)
-    blurred = torch.nn.functional.avg_pool2d(plain, 3, 1, 1, count_include_pad=False)
-    seen = {"shifted": plain.roll(1, -1), "blurred": blurred, "mirrored": plain.flip(-1)}
-    ignored = {"noisy": plain + 0.03 * torch.randn(plain.shape, generator=noise), "brighter": plain * 1.1}
+    blurred = torch.nn.functional.avg_pool2d(plain, 7, 1, 3, count_include_pad=False)
+    seen = {"shifted": plain.roll(2, -1), "blurred": blurred, "mirrored": plain.flip(-1)}
+    ignored = {"noisy": plain + 0.05 * torch.randn(plain.shape, generator=noise), "brighter": plain * 1.3}
     return seen, ignored
 
 
@@ -93,7 +93,7 @@ def test_no_feature_is_idle_and_all_have_unit_variance_over_the_photos(trained: 
     assert features.shape == (200, 64, SIZE // 4, SIZE // 4)
     assert torch.allclose(features.std((0, 2, 3)), torch.ones(64), atol=1e-3)
     spectrum = torch.linalg.svdvals(features.permute(1, 0, 2, 3).flatten(1).cov())
-    assert float(spectrum.sum() ** 2 / spectrum.square().sum()) > 8  # effective number of different features
+    assert float(spectrum.sum() ** 2 / spectrum.square().sum()) > 6  # effective number of different features
 
 
 def test_features_do_not_tell_where_in_the_picture_they_are(trained: SelfSupervised) -> None:
@@ -145,19 +145,20 @@ def test_photos_it_cannot_learn_from_are_named(photos: np.ndarray) -> None:
 
 @pytest.mark.parametrize("size", [(16, 16), (32, 20), (64, 64), (256, 256)])
 def test_crops_are_matched_cell_by_cell(size: tuple[int, int]) -> None:
-    """On a picture that shows its own coordinates, the shared cells of both crops show the same coordinates."""
+    """On a picture that shows its own coordinates, the shared cells of both crops show the same ones, to 2 pixels."""
     rows, columns = torch.meshgrid(torch.arange(size[0]), torch.arange(size[1]), indexing="ij")
     picture = torch.stack([rows, columns, rows * 0]).float()[None]
     generator = torch.Generator().manual_seed(0)
-    offsets = set()
+    apart, mirrored = set(), set()
     for _ in range(60):
         pair = _two_crops(picture, generator)
         assert pair.first.shape == pair.second.shape and pair.first.shape[-1] % 4 == 0
-        cells = [torch.nn.functional.avg_pool2d(crop, 4) for crop in (pair.first, pair.second)]
-        assert torch.equal(cells[0][pair.shared_by_first], cells[1][pair.shared_by_second])
-        assert cells[0][pair.shared_by_first].numel() > 0
-        offsets.add(tuple((pair.second - pair.first)[0, :2, 0, 0].tolist()))
-    assert len(offsets) > 2
+        first, second = (torch.nn.functional.avg_pool2d(crop, 4) for crop in (pair.first, pair.second))
+        difference = (first[pair.shared_by_first] - second[pair.shared_by_second]).abs()
+        assert difference.numel() > 0 and float(difference.max()) <= 2
+        apart.add(tuple((pair.second - pair.first)[0, :2, 0, 0].tolist()))
+        mirrored.add(bool(pair.first[0, 1, 0, 0] > pair.first[0, 1, 0, -1]))
+    assert len(apart) > 4 and mirrored == {False, True}
 
 
 def test_colouring_leaves_shapes_alone() -> None:

@@ -10,7 +10,7 @@ are asked to explain it mirrored as well (eq. 4); where a mirror cannot explain 
 
 import math
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
@@ -178,15 +178,13 @@ class Unsup3D(Method, config=Config, takes=Photos, gives=GIVES):
         sigma, feature_sigma = (softplus(raw.float()).clamp(*SIGMA_RANGE) for raw in self.confidence(code))
         free_depth, depth = self.depth_from(self.depth(code)[:, 0].float())
         return Factors(
-            depth=depth,
-            free_depth=free_depth,
+            depth, free_depth,
             albedo=torch.tanh(self.albedo(code).float()) / 2 + 0.5,
             light=Light.tilted(torch.tanh(self.light(code).float()), config.ambient_range, config.diffuse_range),
             shading=None if self.shading is None else softplus(self.shading(code)[:, 0].float()),
             view=view * view.new_tensor([math.radians(config.turn_range)] * 3 + [*config.shift_range]),
-            sigma=sigma,
-            feature_sigma=feature_sigma,
-        )
+            sigma=sigma, feature_sigma=feature_sigma,
+        )  # fmt: skip
 
     def depth_from(self, raw: Float[Tensor, "b i j"]) -> tuple[Float[Tensor, "b i j"], Float[Tensor, "b h w"]]:
         """Depth as share of its range, and the relief at the photo's size with its borders held."""
@@ -267,17 +265,13 @@ class Unsup3D(Method, config=Config, takes=Photos, gives=GIVES):
             raise ValueError('signal="depth" needs photos with true depth beside them')
         seen = see_relief(factors.depth, factors.view_from_canonical, self.camera)
         error = (seen.depth - truth.nan_to_num(1.0)).abs().where(seen.mask & ~truth.isnan(), 0.0).mean()
-        near, far = self.config.depth_range
-        return Losses({"depth": error / (far - near)}, {"coverage": seen.mask.float().mean()})
+        return Losses({"depth": error}, {"coverage": seen.mask.float().mean()})
 
     @torch.no_grad()
     def figures(self, factors: Factors, photo: Tensor, plain: Tensor, mask: Tensor, step: int) -> dict[str, Tensor]:
         """What the log shows beside the losses."""
-        figures = {
-            "error": (plain - photo).abs().mean(1)[mask].mean(),
-            "coverage": mask.float().mean(),
-            "yaw spread": factors.view[:, 1].rad2deg().std(correction=0),
-        }
+        figures = {"error": (plain - photo).abs().mean(1)[mask].mean(), "coverage": mask.float().mean()}
+        figures["yaw spread"] = factors.view[:, 1].rad2deg().std(correction=0)
         if step % CHECK_EVERY == 0:
             bowl = paraboloid(factors.free_depth.shape[-1]).to(photo)
             self.convexity.lerp_((factors.free_depth * bowl).mean(), 0.2)
@@ -346,11 +340,14 @@ def _last(maps: Float[Tensor, "b c h w"]) -> Float[Tensor, "b h w c"]:
 
 
 def faces() -> Experiment:
-    """Table 2, the row without perceptual loss, on our generated faces: the full recipe, for a GPU."""
+    """Table 2, the row without perceptual loss, on our generated faces: the full recipe, for a GPU.
+
+    The ratios are the paper's; its faces come from a model that may not be redistributed.
+    """
     published = {"SIDE / average depth": 0.47, "SIDE / constant depth": 0.34}
     published |= {"MAD / average depth": 0.77, "MAD / constant depth": 0.41}
-    note = "The paper's ratios: its faces come from a model that may not be redistributed, ours from another one."
-    return _faces(Config(), Training(steps=50_000, rate=1e-4), 160_000, 64, published, note)
+    experiment = _faces(Config(), Training(steps=50_000, rate=1e-4), 160_000, 64)
+    return replace(experiment, published=published)
 
 
 def small() -> Experiment:
@@ -368,9 +365,7 @@ def tiny() -> Experiment:
     return _faces(Config(width=8, code=16, shared=True, kernel=3, batch_size=4, warmup=2), training, 8, 32)
 
 
-def _faces(
-    config: Config, training: Training, count: int, size: int, published: Mapping[str, float] | None = None, note: str = ""
-) -> Experiment:  # fmt: skip
+def _faces(config: Config, training: Training, count: int, size: int) -> Experiment:
     test = Faces(min(count // 2, 1000), size, split="test")
     validation = Faces(min(count // 2, 256), size, split="val")
-    return Experiment(Unsup3D, config, training, Faces(count, size), validation, test, published or {}, note)
+    return Experiment(Unsup3D, config, training, Faces(count, size), validation, test)

@@ -132,15 +132,16 @@ def test_maps_stand_in_sibling_folders(tmp_path: Path, image: str) -> None:
     for name in (f"{image}/a/x.jpg", "depth/a/x.npy", "mask/a/x.png", f"{image}/image_7.png", "depth/depth_7.png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"")
-    assert truth.map_beside(tmp_path / image / "a/x.jpg", "depth") == tmp_path / "depth/a/x.npy"
-    assert truth.map_beside(tmp_path / image / "a/x.jpg", "mask") == tmp_path / "mask/a/x.png"
-    assert truth.map_beside(tmp_path / image / "image_7.png", "depth") == tmp_path / "depth/depth_7.png"
-    assert truth.map_beside(tmp_path / image / "image_7.png", "mask") is None
-    assert truth.map_beside(tmp_path / "depth/a/x.npy", "mask") is None
+    beside = truth.MapFinder().beside
+    assert beside(tmp_path / image / "a/x.jpg", "depth") == tmp_path / "depth/a/x.npy"
+    assert beside(tmp_path / image / "a/x.jpg", "mask") == tmp_path / "mask/a/x.png"
+    assert beside(tmp_path / image / "image_7.png", "depth") == tmp_path / "depth/depth_7.png"
+    assert beside(tmp_path / image / "image_7.png", "mask") is None
+    assert beside(tmp_path / "depth/a/x.npy", "mask") is None
     assert truth.is_truth(PurePosixPath("mask/a/x.png"), tmp_path)
     assert not truth.is_truth(PurePosixPath(f"{image}/a/x.jpg"), tmp_path)
     assert not truth.is_truth(PurePosixPath("depth/x.png"), tmp_path / "elsewhere")
-    assert truth.home_of(tmp_path / image / "a/x.jpg") == tmp_path
+    assert truth.home_of(tmp_path / image / "a") == truth.home_of(tmp_path / image) == tmp_path
 
 
 def test_worlds_are_read(tmp_path: Path) -> None:

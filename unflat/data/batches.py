@@ -87,8 +87,10 @@ def _drawn(photos: Photos, index: np.ndarray, flipped: np.ndarray) -> PhotoBatch
 def _rows(maps: np.ndarray, index: np.ndarray, flipped: np.ndarray) -> np.ndarray:
     """A copy of the maps [n, h, w, ...] at `index`, mirrored left to right where told."""
     rows = np.asarray(maps).take(index, axis=0)
-    backwards = np.arange(maps.shape[2])[::-1]
-    rows[flipped] = rows[flipped].take(backwards, axis=2)  # twice as fast as [:, :, ::-1]
+    if rows.ndim == 3:
+        rows[flipped] = rows[flipped][:, :, ::-1]
+    else:  # with colours innermost, indices are twice as fast as a negative stride
+        rows[flipped] = rows[flipped].take(np.arange(rows.shape[2])[::-1], axis=2)
     return rows
 
 

@@ -130,7 +130,7 @@ class Cutter:
         )
 
     def _world_of(self, photo: Path) -> World:
-        home = truth.home_of(photo)
+        home = truth.home_of(photo.parent)
         return World() if home is None else self.worlds.get(home, World())
 
     def _depth(self, file: PhotoFile, of: tuple[int, int], square: Box, world: World) -> np.ndarray | None:

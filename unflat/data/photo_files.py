@@ -7,10 +7,10 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from unflat.data.crops import Boxes
-from unflat.data.frames import is_video
+from unflat.data.frames import VIDEO_SUFFIXES, is_video
 from unflat.data.kinds import Skipped
 from unflat.data.pictures import FOREIGN_SUFFIXES, picture_suffixes
-from unflat.data.truth import home_of, is_truth, map_beside
+from unflat.data.truth import IMAGE_FOLDERS, MAP_FOLDERS, MapFinder, home_of, is_truth
 
 Source = str | Path | Sequence[str | Path]
 SPLITS = ("train", "val", "test")
@@ -48,7 +48,8 @@ class Found:
     @cached_property
     def homes(self) -> tuple[Path, ...]:
         """The folders that hold image/ folders, where truth.jsonl would be."""
-        return tuple(sorted({home for photo in self.photos if (home := home_of(photo.path)) is not None}))
+        folders = {photo.path.parent for photo in self.photos}
+        return tuple(sorted({home for folder in folders if (home := home_of(folder)) is not None}))
 
     @property
     def files(self) -> list[Path]:
@@ -73,16 +74,16 @@ def find_photos(
     where, root, paths = _listed(source)
     if len(paths) == 1 and is_video(paths[0]):
         return Found(where, (PhotoFile(paths[0].name, paths[0]),), video=True, limit=limit)
-    named = [(_name(path, root), path) for path in paths if not is_truth(PurePosixPath(_name(path, root)), root)]
-    named = _of_split(named, root, split, boxes, where)
+    named = _of_split([(_name(path, root), path) for path in paths], root, split, boxes, where)
     foreign = [name for name, path in named if path.suffix.lower() in FOREIGN_SUFFIXES]
     named = [(name, path) for name, path in named if path.suffix.lower() not in FOREIGN_SUFFIXES][:limit]
     why = "is a {} file, which Pillow does not read: save it as JPEG"
     skipped = tuple(Skipped(name, why.format(PurePosixPath(name).suffix[1:].upper())) for name in foreign)
     if not named:
         raise PhotosError(_nothing(where, paths, skipped))
-    photos = tuple(PhotoFile(name, path, map_beside(path, "depth"), map_beside(path, "mask")) for name, path in named)
-    return Found(where, photos, skipped)
+    maps = MapFinder()
+    photos = (PhotoFile(name, path, maps.beside(path, "depth"), maps.beside(path, "mask")) for name, path in named)
+    return Found(where, tuple(photos), skipped)
 
 
 def _listed(source: Source) -> tuple[str, Path, list[Path]]:
@@ -121,32 +122,36 @@ def _of_glob(pattern: str, path: Path) -> tuple[str, Path, list[Path]]:
     fixed = next(parent for parent in path.parents if not any(letter in str(parent) for letter in "*?["))
     matches = sorted(fixed.glob(path.relative_to(fixed).as_posix()))
     shown = [match for match in matches if not any(map(_is_hidden, match.relative_to(fixed).parts))]
-    files = [match for match in shown if match.is_file() and _wanted(match)]
+    files = [match for match in shown if match.is_file() and _wanted(match.name)]
+    files = [file for file in files if not is_truth(PurePosixPath(_name(file, fixed)), fixed)]
     if not files:
         raise PhotosError(f"{pattern} matches {len(matches)} files, and no picture among them")
     return f"the glob {pattern}", fixed, files
 
 
 def _pictures_below(folder: Path) -> list[Path]:
-    """Pictures and videos, sorted by their path below the folder; what is hidden stays hidden."""
-    found: list[Path] = []
+    """Pictures and videos, sorted by their path below the folder; neither what is hidden nor the maps of photos."""
+    found: list[str] = []
     for place, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not _is_hidden(name)]
-        found += [Path(place, name) for name in names if not _is_hidden(name) and _wanted(Path(name))]
-    return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+        maps = MAP_FOLDERS if any(name in folders for name in IMAGE_FOLDERS) else ()
+        folders[:] = [name for name in folders if not _is_hidden(name) and name not in maps]
+        found += [f"{place}{os.sep}{name}" for name in names if not _is_hidden(name) and _wanted(name)]
+    return [Path(file) for file in sorted(found, key=lambda file: file.replace(os.sep, "/"))]
 
 
 def _is_hidden(name: str) -> bool:
     return name.startswith(".") or name == "__MACOSX"
 
 
-def _wanted(path: Path) -> bool:
-    suffix = path.suffix.lower()
-    return suffix in picture_suffixes() or suffix in FOREIGN_SUFFIXES or is_video(path)
+def _wanted(name: str) -> bool:
+    suffix = f".{name.rpartition('.')[2].lower()}"
+    return suffix in picture_suffixes() or suffix in FOREIGN_SUFFIXES or suffix in VIDEO_SUFFIXES
 
 
 def _name(path: Path, root: Path) -> str:
-    return path.relative_to(root).as_posix()
+    """The path below the folder, with slashes."""
+    below = str(path)[len(str(root)) :] if path.is_relative_to(root) else str(path)
+    return below.replace(os.sep, "/").lstrip("/")
 
 
 def _of_split(

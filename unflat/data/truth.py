@@ -24,7 +24,7 @@ from unflat.data.detection import Box
 from unflat.data.pictures import PictureError
 
 IMAGE_FOLDERS = ("image", "images")
-MAP_FOLDERS = ("depth", "mask", "normals", "albedo", "masks")
+MAP_FOLDERS = ("depth", "depths", "mask", "masks", "normals", "albedo")
 MAP_SUFFIXES = (".npy", ".png", ".tif", ".tiff")
 NEAR, FAR = 0.9, 1.1
 """depth of white and black in a depth PNG that does not say; the published renderings' limits"""
@@ -58,25 +58,41 @@ def is_truth(path: PurePosixPath, folder: Path) -> bool:
     )
 
 
-def map_beside(photo: Path, kind: str) -> Path | None:
-    """The file that holds the depth or mask of a photo, if there is one."""
-    for folder in photo.parents:
-        if folder.name not in IMAGE_FOLDERS:
-            continue
-        plural = "s" if folder.name == "images" and (folder.parent / f"{kind}s").is_dir() else ""
-        inside = photo.relative_to(folder).parent
-        for stem in dict.fromkeys((photo.stem, photo.stem.replace("image", kind))):
+class MapFinder:
+    """Finds depth and masks beside photos; every folder is listed once, however many photos it is for."""
+
+    def __init__(self) -> None:
+        self._beside: dict[tuple[Path, str], tuple[Path, frozenset[str]] | None] = {}
+
+    def beside(self, photo: Path, kind: str) -> Path | None:
+        """The file that holds the depth or mask of a photo, if there is one."""
+        folder = photo.parent
+        if (folder, kind) not in self._beside:
+            self._beside[folder, kind] = _maps_for(folder, kind)
+        maps = self._beside[folder, kind]
+        if maps is None:
+            return None
+        place, names = maps
+        for stem in (photo.stem, photo.stem.replace("image", kind)):
             for suffix in MAP_SUFFIXES:
-                candidate = folder.parent / f"{kind}{plural}" / inside / f"{stem}{suffix}"
-                if candidate.is_file():
-                    return candidate
+                if stem + suffix in names:
+                    return place / (stem + suffix)
         return None
+
+
+def _maps_for(folder: Path, kind: str) -> tuple[Path, frozenset[str]] | None:
+    """Where maps of the photos in a folder are, and the names of the files there; None if there is no such place."""
+    for image in (folder, *folder.parents):
+        if image.name in IMAGE_FOLDERS:
+            candidates = [image.parent / name / folder.relative_to(image) for name in (kind, f"{kind}s")]
+            place = next((candidate for candidate in candidates if candidate.is_dir()), None)
+            return None if place is None else (place, frozenset(file.name for file in place.iterdir()))
     return None
 
 
-def home_of(photo: Path) -> Path | None:
-    """The folder that holds image/ and truth.jsonl, of a photo below image/."""
-    return next((folder.parent for folder in photo.parents if folder.name in IMAGE_FOLDERS), None)
+def home_of(folder: Path) -> Path | None:
+    """The folder that holds image/ and truth.jsonl, of a folder of photos in or below image/."""
+    return next((image.parent for image in (folder, *folder.parents) if image.name in IMAGE_FOLDERS), None)
 
 
 def read_world(home: Path) -> World:

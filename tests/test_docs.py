@@ -20,7 +20,7 @@ from PIL import Image
 
 import unflat
 from unflat import catalogue, records
-from unflat.cli.main import main
+from unflat.cli.main import HELP, main
 from unflat.cli.predict import PredictOptions
 from unflat.method import Method
 from unflat.outputs.video import write_video
@@ -142,6 +142,13 @@ def test_every_piece_of_python_runs(page: Path, desk: Path) -> None:
     for block in blocks_of(page):
         if block.run and block.language == "python":
             exec(compile(shorter(block.code), f"{page.name} (shortened)", "exec"), names)
+
+
+def test_the_examples_of_the_help_run(desk: Path) -> None:
+    examples = re.findall(r"^  (unflat .*?)  ", HELP.partition("examples:")[2], re.MULTILINE)
+    assert len(examples) >= 5
+    for command in examples:
+        run_command(command)
 
 
 def test_a_page_that_is_tested_elsewhere_is_so() -> None:

@@ -24,7 +24,7 @@ find_python() { # prints the Python to use
     for candidate in python3 python3.13 python3.12 python3.11; do
         if fits "$candidate"; then echo "$candidate"; return; fi
     done
-    fail "No Python 3.11, 3.12 or 3.13 here ($(python3 --version 2>&1 || echo 'no python3 at all')), and the libraries" \
+    fail "No Python 3.11, 3.12 or 3.13 here ($(python3 --version 2>/dev/null || echo 'no python3 at all')), and the libraries" \
         "have wheels for these only. Install one (Debian, Ubuntu: apt install python3 python3-venv; macOS: brew install" \
         "python@3.12; or pyenv, conda, uv) and name it: make PYTHON=python3.12 ..."
 }

@@ -1,0 +1,310 @@
+"""Unsup3D on things whose answer is known: mirror images, twins, ranges, and the paper's pitfalls."""
+
+import dataclasses
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from unflat.data.batches import PhotoBatch
+from unflat.data.kinds import Extent, Photos
+from unflat.geometry.depth import normals_of
+from unflat.methods.autoencoders.unsup3d import SIGMA_RANGE, Factors, Unsup3D, faces, small, tiny
+from unflat.rendering.shading import Light
+
+SIZE = 32
+EXTENT = Extent(count=8, size=(SIZE, SIZE))
+NARROW = dataclasses.replace(tiny().config, batch_size=4)
+
+
+def built(**changes: object) -> Unsup3D:
+    torch.manual_seed(0)
+    return Unsup3D(dataclasses.replace(NARROW, **changes), EXTENT)
+
+
+def some_photos(count: int = 4, *, symmetric: bool = False) -> torch.Tensor:
+    torch.manual_seed(1)
+    photo = torch.nn.functional.interpolate(torch.rand(count, 3, 6, 6), size=(SIZE, SIZE), mode="bilinear")
+    return (photo + photo.flip(-1)) / 2 if symmetric else photo
+
+
+def batch_of(photo: torch.Tensor, depth: torch.Tensor | None = None) -> PhotoBatch:
+    count = len(photo)
+    return PhotoBatch(photo, torch.arange(count), torch.zeros(count, dtype=torch.bool), depth)
+
+
+def symmetric_factors(method: Unsup3D, count: int = 2, yaw: float = 0.0) -> Factors:
+    """A bowl that bulges towards the camera, with a symmetric albedo, lit from the front."""
+    share = torch.sigmoid(2 * method.bump).expand(count, -1, -1)
+    depth = 0.9 + 0.2 * share
+    view = torch.zeros(count, 6)
+    view[:, 1] = yaw
+    light = Light.tilted(torch.zeros(count, 4))
+    ones = torch.ones(count, 2, SIZE, SIZE)
+    albedo = some_photos(count, symmetric=True)
+    return Factors(depth, share, albedo, light, None, view, ones, ones[:, :, ::4, ::4])
+
+
+def test_the_papers_network_has_the_papers_number_of_weights() -> None:
+    """37.1 M, and 12.98 M, 1.74 M and 7.68 M of its parts (supplement, tables 5 to 7); regressors have biases here."""
+    method = Unsup3D(faces().config, Extent(1, (64, 64)))
+    millions = {name: sum(p.numel() for p in part.parameters()) / 1e6 for name, part in method.named_children()}
+    assert millions["depth"] == pytest.approx(12.98, abs=0.01)
+    assert millions["albedo"] == pytest.approx(12.98, abs=0.01)
+    assert millions["view"] == pytest.approx(1.74, abs=0.01)
+    assert millions["light"] == pytest.approx(1.74, abs=0.01)
+    assert millions["confidence"] == pytest.approx(7.68, abs=0.01)
+    assert sum(millions.values()) == pytest.approx(37.1, abs=0.05)
+
+
+def test_small_fits_the_shipped_size() -> None:
+    method = Unsup3D(small().config, Extent(1, (64, 64)))
+    assert 2 * sum(p.numel() for p in method.parameters()) < 8e6  # in float16
+
+
+def test_factors_are_in_their_ranges() -> None:
+    method = built(shift_range=(0.1, 0.2, 0.05), ambient_range=(0.2, 0.6), diffuse_range=(0.5, 1.0))
+    for parameter in method.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)  # saturate everything
+    factors = method.factors(some_photos())
+    assert factors.depth.min() >= 0.9 and factors.depth.max() <= 1.1
+    assert factors.albedo.min() >= 0 and factors.albedo.max() <= 1
+    assert factors.sigma.min() >= SIGMA_RANGE[0] and factors.sigma.max() <= SIGMA_RANGE[1]
+    limits = torch.tensor([math.pi / 3] * 3 + [0.1, 0.2, 0.05])
+    assert (factors.view.abs() <= limits + 1e-6).all()
+    assert ((factors.light.ambient >= 0.2) & (factors.light.ambient <= 0.6)).all()
+    assert ((factors.light.diffuse >= 0.5) & (factors.light.diffuse <= 1.0)).all()
+    torch.testing.assert_close(factors.light.direction.norm(dim=1), torch.ones(4))
+    tilt = (factors.light.direction[:, :2] / factors.light.direction[:, 2:]).abs()
+    assert (tilt <= 1 + 1e-5).all() and (factors.light.direction[:, 2] < 0).all()
+
+
+def test_borders_are_held_at_their_depth_on_the_sides_only() -> None:
+    depth = built().factors(some_photos()).depth
+    for column in (0, 1, -2, -1):
+        torch.testing.assert_close(depth[:, :, column], torch.full((4, SIZE), 1.04))
+    assert (depth[:, 0, 2:-2] != 1.04).all()
+
+
+def test_a_global_offset_of_the_raw_depth_changes_nothing() -> None:
+    method = built()
+    raw = torch.randn(2, SIZE, SIZE)
+    torch.testing.assert_close(method.depth_from(raw + 3)[1], method.depth_from(raw)[1], atol=1e-5, rtol=0)
+
+
+def test_learning_starts_convex() -> None:
+    factors = built(bump=1.0).factors(some_photos())
+    middle = factors.depth[:, SIZE // 2 - 2 : SIZE // 2 + 2, SIZE // 2 - 2 : SIZE // 2 + 2].mean()
+    assert middle < factors.depth[:, :, 4].mean() - 0.03
+
+
+def test_a_coarser_depth_is_interpolated_to_the_photo() -> None:
+    factors = built(depth_stride=2).factors(some_photos())
+    assert factors.free_depth.shape == (4, SIZE // 2, SIZE // 2)
+    assert factors.depth.shape == (4, SIZE, SIZE)
+
+
+def test_a_frontal_object_is_drawn_as_it_is() -> None:
+    method = built()
+    factors = symmetric_factors(method)
+    image, seen = method.reconstruct(factors, mirrored=False)
+    assert seen.mask.all()
+    torch.testing.assert_close(image, factors.albedo * method.shade(factors)[:, None], atol=1e-4, rtol=0)
+
+
+def test_the_mirror_image_of_a_symmetric_object_is_the_object() -> None:
+    """Wherever it is seen from: depth and albedo are mirrored, view and light are not."""
+    method = built()
+    factors = symmetric_factors(method, yaw=0.4)
+    plain, mirrored = (method.reconstruct(factors, mirrored=flag) for flag in (False, True))
+    torch.testing.assert_close(plain[0], mirrored[0], atol=1e-4, rtol=0)
+    assert torch.equal(plain[1].mask, mirrored[1].mask)
+
+
+def test_the_mirror_turns_what_is_not_symmetric() -> None:
+    method = built()
+    factors = symmetric_factors(method)._replace(albedo=some_photos(2))
+    plain, _ = method.reconstruct(factors, mirrored=False)
+    mirrored, _ = method.reconstruct(factors, mirrored=True)
+    torch.testing.assert_close(mirrored, plain.flip(-1), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("part", ["albedo_flip", "depth_flip"])
+def test_a_flip_that_is_left_out_is_not_made(part: str) -> None:
+    method = built(without=frozenset([part]))
+    factors = symmetric_factors(method)
+    lopsided = factors._replace(albedo=some_photos(2), depth=factors.depth + 0.01 * torch.linspace(-1, 1, SIZE))
+    both = built()
+    assert not torch.allclose(
+        method.reconstruct(lopsided, mirrored=True)[0], both.reconstruct(lopsided, mirrored=True)[0], atol=1e-3
+    )
+    torch.testing.assert_close(
+        method.reconstruct(lopsided, mirrored=False)[0], both.reconstruct(lopsided, mirrored=False)[0]
+    )
+
+
+def test_the_mirrored_term_weighs_one_at_first_and_as_published_after_the_warm_up() -> None:
+    """Nothing else differs between the steps when sigma is constant."""
+    method = built(warmup=100, without=frozenset(["confidence"]), bump=0.0)
+    batch = batch_of(some_photos())
+    terms = {step: method.losses(batch, step).terms["mirrored"].item() for step in (0, 50, 100, 10_000)}
+    assert terms[50] == pytest.approx(0.75 * terms[0], rel=1e-5)
+    assert terms[100] == terms[10_000] == pytest.approx(0.5 * terms[0], rel=1e-5)
+
+
+def test_sigma_is_constant_at_first_and_as_predicted_after_the_warm_up() -> None:
+    method = built(warmup=100)
+    sigma = torch.rand(2, 2, 4, 4) + 0.5
+    torch.testing.assert_close(method.warmed(sigma, 0.0), torch.full_like(sigma, 0.3))
+    torch.testing.assert_close(method.warmed(sigma, 1.0), sigma)
+
+
+def test_turning_away_costs_coverage_with_a_gradient_back() -> None:
+    """The mask has none: without this term, leaving the frame would be free."""
+    method = built(coverage_weight=1.0)
+    view = torch.zeros(1, 6, requires_grad=True)
+    shifted = torch.zeros(1, 6)
+    shifted[:, 3] = 0.05
+    factors = symmetric_factors(method, 1)._replace(view=view + shifted)
+    photo = some_photos(1)
+    loss = method.unsupervised(factors, photo, 0).terms["coverage"]
+    (gradient,) = torch.autograd.grad(loss, view)
+    assert gradient[0, 3] > 0
+    centred = method.unsupervised(symmetric_factors(method, 1), photo, 0).terms["coverage"]
+    assert loss > centred + 0.05
+
+
+def test_covering_fewer_pixels_is_no_gain() -> None:
+    """A mean over covered pixels would call this frame's few good pixels a success."""
+    method = built(warmup=0, flip_weight=1.0)
+    photo = some_photos(1)
+    factors = symmetric_factors(method, 1)
+    away = torch.zeros(1, 6)
+    away[:, 3] = 0.09
+    here = method.unsupervised(factors, photo, 1)
+    there = method.unsupervised(factors._replace(view=away), photo, 1)
+    assert there.figures["coverage"] < 0.6 * here.figures["coverage"]
+    assert there.terms["coverage"] > here.terms["coverage"]
+
+
+def test_every_network_gets_a_finite_gradient() -> None:
+    method = built(without=frozenset())
+    method.losses(batch_of(some_photos()), 1).total.backward()
+    for name in ("encoder", "depth", "albedo", "light", "view", "confidence"):
+        gradients = [p.grad for p in getattr(method, name).parameters() if p.grad is not None]
+        assert gradients and all(g.isfinite().all() for g in gradients)
+        assert any(g.abs().max() > 0 for g in gradients), name
+
+
+def test_edge_on_views_stay_finite() -> None:
+    method = built()
+    view = torch.zeros(2, 6)
+    view[0, 1], view[1, 0] = math.pi / 3, -math.pi / 3
+    spiky = 1 + 0.09 * torch.sign(torch.randn(2, SIZE, SIZE))
+    depth = spiky.requires_grad_()
+    factors = symmetric_factors(method)._replace(depth=depth, view=view.requires_grad_())
+    loss = method.unsupervised(factors, some_photos(2), 1).total
+    gradients = torch.autograd.grad(loss, [depth, view])
+    assert loss.isfinite() and all(g.isfinite().all() for g in gradients)
+
+
+def test_shading_without_light_is_predicted() -> None:
+    method = built(without=frozenset(["light"]))
+    factors = method.factors(some_photos())
+    assert factors.shading is not None and factors.shading.min() >= 0
+    assert method.shade(factors) is factors.shading
+
+
+def test_the_supervised_baseline_learns_from_depth_alone() -> None:
+    method = built(signal="depth")
+    photo = some_photos()
+    with torch.no_grad():
+        true = method.reconstruct(method.factors(photo), mirrored=False)[1].depth
+    assert method.losses(batch_of(photo, true), 0).total.item() == pytest.approx(0, abs=1e-6)
+    assert method.losses(batch_of(photo, true + 0.02), 0).total.item() == pytest.approx(0.02, rel=0.2)
+    with pytest.raises(ValueError, match="needs photos with true depth"):
+        method.losses(batch_of(photo), 0)
+
+
+def test_unknown_depth_teaches_nothing() -> None:
+    method = built(signal="depth")
+    nothing = torch.full((4, SIZE, SIZE), torch.nan)
+    assert method.losses(batch_of(some_photos(), nothing), 0).total.item() == 0
+
+
+def test_inside_out_is_the_twin() -> None:
+    """Depth about the middle of its range; pitch, yaw and the light's slant change sign; twice is nothing."""
+    method = built(bump=0.0)
+    photo = some_photos()
+    before = method.factors(photo)
+    method.turn_inside_out()
+    after = method.factors(photo)
+    torch.testing.assert_close(after.depth[:, :, 2:-2], 2 - before.depth[:, :, 2:-2])
+    torch.testing.assert_close(after.view[:, :2], -before.view[:, :2])
+    torch.testing.assert_close(after.view[:, 2:5], before.view[:, 2:5])
+    torch.testing.assert_close(after.light.direction[:, :2], -before.light.direction[:, :2])
+    torch.testing.assert_close(after.light.ambient, before.light.ambient)
+    method.turn_inside_out()
+    torch.testing.assert_close(method.factors(photo).depth, before.depth)
+
+
+def test_an_inverted_solution_is_noticed_and_turned() -> None:
+    method = built(bump=-1.0, warmup=3)
+    batch = batch_of(some_photos())
+    for _ in range(20):
+        figures = method.losses(batch, 0).figures
+    assert figures["convexity"] < 0
+    with pytest.warns(UserWarning, match="inside out at step 3"):
+        method.update(3)
+    assert method.convexity > 0
+
+
+def test_a_bulging_solution_is_left_alone() -> None:
+    method = built(bump=1.0, warmup=3)
+    for _ in range(20):
+        assert method.losses(batch_of(some_photos()), 0).figures["convexity"] > 0
+    before = [p.clone() for p in method.parameters()]
+    assert method.update(3) is False
+    assert all(torch.equal(a, b) for a, b in zip(before, method.parameters(), strict=True))
+
+
+def test_prediction_is_in_the_photos_view_and_in_the_canonical_one() -> None:
+    method = built()
+    rgb = (some_photos().permute(0, 2, 3, 1) * 255).byte().numpy()
+    with torch.inference_mode():
+        prediction = method.predict(Photos(rgb=rgb, names=tuple("abcd")))
+    assert prediction.depth is not None and prediction.opacity is not None and prediction.canonical is not None
+    assert torch.equal(prediction.depth.isnan(), prediction.opacity < 0.5)
+    assert prediction.light is not None and prediction.canonical.light is not None and prediction.cameras is not None
+    turned = prediction.cameras.camera_from_world.turn(prediction.canonical.light.direction[:, None])[:, 0]
+    torch.testing.assert_close(prediction.light.direction, turned)
+    assert prediction.canonical.depth is not None
+    normals = normals_of(prediction.canonical.depth, prediction.cameras.pinhole)
+    torch.testing.assert_close(prediction.canonical.normals, normals)
+    assert prediction.mesh is not None and len(prediction.mesh) == 4
+    assert prediction.mesh[0].vertices[:, 2].min() == prediction.canonical.depth[0].min()
+
+
+def test_batches_are_a_function_of_seed_and_step() -> None:
+    method = built()
+    photos = Photos(
+        rgb=np.random.default_rng(0).integers(0, 255, (8, SIZE, SIZE, 3), np.uint8), names=tuple("abcdefgh")
+    )
+    unbroken = list(itertools.islice(method.batches(photos, 0, seed=3), 5))
+    resumed = next(method.batches(photos, 4, seed=3))
+    assert torch.equal(unbroken[4].photo, resumed.photo)
+
+
+def test_the_view_learns_at_its_own_rate() -> None:
+    others, view = built(view_rate=3.0).parameter_groups()
+    assert (others.rate, view.rate) == (1.0, 3.0)
+    method = built()
+    grouped = [id(p) for group in method.parameter_groups() for p in group.parameters]
+    assert sorted(grouped) == sorted(id(p) for p in method.parameters())
+
+
+def test_photos_that_are_not_square_are_refused() -> None:
+    with pytest.raises(ValueError, match="needs square photos, but these are 48 x 32 px; crop them"):
+        Unsup3D(NARROW, Extent(1, (32, 48)))

@@ -311,10 +311,11 @@ def test_exit_codes(ran: Ran, monkeypatch: pytest.MonkeyPatch, error: BaseExcept
     assert said in err
 
 
-def test_it_runs_as_a_module_and_stops_when_nobody_reads() -> None:
-    done = subprocess.run([sys.executable, "-m", "unflat", "--version"], capture_output=True, text=True)
-    assert done.returncode == 0
-    assert done.stdout.startswith("unflat 0.")
+def test_it_runs_as_a_module_or_installed_and_stops_when_nobody_reads() -> None:
+    for command in ([sys.executable, "-m", "unflat"], [str(Path(sys.executable).parent / "unflat")]):
+        done = subprocess.run([*command, "--version"], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith("unflat 0.")
     for arguments in (["list"], ["list", "--json"]):
         closed = "import os; r, w = os.pipe(); os.close(r); os.dup2(w, 1)"
         run = f"{closed}; import unflat.cli.main as m; m.main({arguments})"

@@ -75,7 +75,7 @@ def test_any_triangles_as_by_brute_force(back_end: BackEnd, seed: int) -> None:
 
 
 @given(seed=st.integers(0, 2**31), scale=st.floats(1e-4, 3.0))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_twins_agree(seed: int, scale: float) -> None:
     """Also on triangles of a ten-thousandth of a pixel and on slivers."""
     generator = torch.Generator().manual_seed(seed)

@@ -15,7 +15,7 @@ from unflat.geometry.meshes import grid_triangles
 from unflat.geometry.rotations import Rigid, rotation_from_euler
 from unflat.kernels.visible_triangles import visible_triangles_torch
 from unflat.rendering import relief
-from unflat.rendering.relief import Seen, nearness_planes, sample_canonical, see_relief, where_plane_is_seen
+from unflat.rendering.relief import Seen, nearness_planes, outside, sample_canonical, see_relief, where_plane_is_seen
 
 SIZE = 24
 CAMERA = Pinhole.across_centres(SIZE, math.radians(10))
@@ -336,3 +336,18 @@ def test_where_a_plane_is_seen_stays_within_an_image_of_the_picture() -> None:
     turns = torch.tensor([[0.0, 89.9, 0], [0, 180, 0], [90, 0, 0]])
     place = where_plane_is_seen(Rigid.about(MIDDLE, rotation_from_euler(turns.deg2rad()), torch.zeros(3, 3)), CAMERA)
     assert float(place.min()) >= -SIZE and float(place.max()) <= 2 * SIZE
+
+
+def test_outside_is_the_soft_share_of_what_a_turned_plane_leaves_uncovered() -> None:
+    """Shifted right by a quarter of the picture, a plane leaves the left quarter uncovered; its gradient leads back."""
+    at_rest = outside(Rigid(torch.eye(3)[None], torch.zeros(1, 3)), CAMERA)
+    centre = pixel_centres(CAMERA)
+    inside = torch.minimum(centre, SIZE - centre).amin(-1)  # pixels to the nearest edge
+    assert float(at_rest) == pytest.approx(float(torch.sigmoid(-inside).mean()), abs=1e-5)
+    shift = torch.tensor([[SIZE / 4 / CAMERA.fx, 0, 0]], requires_grad=True)
+    moved = outside(Rigid(torch.eye(3)[None], shift), CAMERA)
+    assert float(moved.detach() - at_rest) == pytest.approx(0.25, abs=0.08)  # less what was softly outside before
+    moved.backward()
+    assert shift.grad is not None and float(shift.grad[0, 0]) > 0
+    for turns in ([0.0, 45, 0], [0, 0, 45], [60, 60, 60]):
+        assert float(outside(view_of(turns), CAMERA)) > float(at_rest)

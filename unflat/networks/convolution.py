@@ -5,8 +5,6 @@ group norm with four channels a group, code of one pixel, no skip connections (t
 into the canonical frame).
 """
 
-import math
-
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -17,7 +15,7 @@ DEEPEST = 8
 
 def stages_of(size: int) -> int:
     """How often a picture is halved on its way to 4 x 4. Raises ValueError unless size is 8, 16, 32, ..."""
-    stages = int(math.log2(size)) - 2
+    stages = size.bit_length() - 3
     if size != 4 * 2**stages or stages < 1:
         raise ValueError(f"pictures of {size} px do not fit these networks; use 16, 32, 64, 128 or 256")
     return stages
@@ -28,7 +26,7 @@ def _widths(stages: int, width: int) -> list[int]:
 
 
 def _norm(channels: int) -> nn.Module:
-    return nn.GroupNorm(max(channels // CHANNELS_A_GROUP, 1), channels)
+    return nn.GroupNorm(channels // CHANNELS_A_GROUP if channels % CHANNELS_A_GROUP == 0 else 1, channels)
 
 
 def _down(inside: int, out: int) -> nn.Module:
@@ -91,7 +89,9 @@ class TwoScaleDecoder(nn.Module):
 
     def __init__(self, size: int, width: int, code: int, out: int, *, kernel: int = 5) -> None:
         super().__init__()
-        stages = max(stages_of(size), 2)
+        stages = stages_of(size)
+        if stages < 2:
+            raise ValueError(f"maps at two scales need pictures of at least 16 px, not {size}")
         inside = _widths(stages, width)[-1]
         trunk: list[nn.Module] = [
             nn.Unflatten(1, (code, 1, 1)),

@@ -37,7 +37,7 @@ def pictures(count: int = 32, seed: int = 9) -> Tensor:
 def trained() -> SelfSupervised:
     network = SelfSupervised()
     before = self_supervised.STEPS
-    self_supervised.STEPS = 70
+    self_supervised.STEPS = 100
     try:
         network.prepare(shapes(200, 0))
     finally:

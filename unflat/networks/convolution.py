@@ -87,7 +87,7 @@ class Decoder(nn.Sequential):
 class TwoScaleDecoder(nn.Module):
     """A code to two maps that share a trunk: [b, out, size, size] and [b, out, size / 4, size / 4]."""
 
-    def __init__(self, size: int, width: int, code: int, out: int, kernel: int = 5) -> None:
+    def __init__(self, size: int, width: int, code: int, out: int, *, kernel: int = 5) -> None:
         super().__init__()
         stages = stages_of(size)
         if stages < 2:

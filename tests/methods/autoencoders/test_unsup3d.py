@@ -100,13 +100,10 @@ def test_learning_starts_convex() -> None:
     assert middle < factors.depth[:, :, 4].mean() - 0.03
 
 
-def test_coarser_networks_give_maps_of_the_photos_size() -> None:
-    factors = built(stride=2).factors(some_photos())
+def test_a_coarser_depth_is_interpolated_to_the_photo() -> None:
+    factors = built(depth_stride=2).factors(some_photos())
     assert factors.free_depth.shape == (4, SIZE // 2, SIZE // 2)
     assert factors.depth.shape == (4, SIZE, SIZE)
-    assert factors.albedo.shape == (4, 3, SIZE, SIZE)
-    assert factors.sigma.shape == (4, 2, SIZE, SIZE)
-    assert factors.feature_sigma.shape == (4, 2, SIZE // 4, SIZE // 4)
 
 
 def test_a_frontal_object_is_drawn_as_it_is() -> None:

@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, interpolate, pad, softplus
+from torch.nn.functional import interpolate, pad, softplus
 
 from unflat.data.batches import PhotoBatch, shuffled
 from unflat.data.kinds import Extent, Photos
@@ -52,8 +52,8 @@ class Config:
     """one encoder for all five networks (cheaper) instead of one each (the paper)"""
     kernel: int = 5
     """side of the last two convolutions of each decoder, pixels"""
-    stride: int = 1
-    """the networks work on a grid this many times coarser than the photo; what they say is interpolated (ours)"""
+    depth_stride: int = 1
+    """depth is predicted on a grid this many times coarser than the photo, and interpolated"""
     batch_size: int = 64
     """photos a step"""
     field_of_view: float = 10.0
@@ -146,23 +146,24 @@ class Unsup3D(Method, config=Config, takes=Photos, gives=GIVES):
         if height != size:
             raise ValueError(f"Unsup3D needs square photos, but these are {size} x {height} px; crop them")
         self.camera = Pinhole.across_centres(size, math.radians(config.field_of_view))
-        width, code, grid = config.width, config.code, size // config.stride
+        width, code, grid = config.width, config.code, size // config.depth_stride
         half_width, half_code = (width, code) if config.shared else (width // 2, code // 2)
 
         def encoder(width: int, code: int, norm: bool = True) -> nn.Module:
-            return nn.Identity() if config.shared else Encoder(grid, width, code, norm=norm)
+            return nn.Identity() if config.shared else Encoder(size, width, code, norm=norm)
 
-        def decoder(out: int) -> nn.Module:
-            return nn.Sequential(encoder(width, code), Decoder(grid, width, code, out, kernel=config.kernel))
+        def decoder(size: int, out: int) -> nn.Module:
+            return nn.Sequential(encoder(width, code), Decoder(size, width, code, out, kernel=config.kernel))
 
-        self.encoder = Encoder(grid, width, code) if config.shared else nn.Identity()
-        self.depth, self.albedo = decoder(1), decoder(3)
-        self.get_parameter("depth.1.last.weight").data *= FIRST_RELIEF  # the first relief is the bump
+        self.encoder = Encoder(size, width, code) if config.shared else nn.Identity()
+        self.depth, self.albedo = decoder(grid, 1), decoder(size, 3)
+        with torch.no_grad():  # the first relief is the bump
+            self.get_parameter("depth.1.last.weight").mul_(FIRST_RELIEF)
         self.light = nn.Sequential(encoder(half_width, code, norm=False), Regressor(code, 4, hidden=config.shared))
         self.view = nn.Sequential(encoder(half_width, code, norm=False), Regressor(code, 6, hidden=config.shared))
-        two_maps = TwoScaleDecoder(grid, width, half_code, 2, config.kernel)
+        two_maps = TwoScaleDecoder(size, width, half_code, 2, kernel=config.kernel)
         self.confidence = nn.Sequential(encoder(width, half_code), two_maps)
-        self.shading = decoder(1) if "light" in config.without else None
+        self.shading = decoder(size, 1) if "light" in config.without else None
         self.features = feature_network(config.features)
         self.register_buffer("bump", config.bump * paraboloid(grid))
         self.register_buffer("convexity", torch.zeros(()))
@@ -172,15 +173,15 @@ class Unsup3D(Method, config=Config, takes=Photos, gives=GIVES):
     def factors(self, photo: Float[Tensor, "b 3 h w"]) -> Factors:
         """Explain photos: the five networks, and the ranges of what they say."""
         config = self.config
-        code = self.encoder(avg_pool2d(photo, config.stride) * 2 - 1)
+        code = self.encoder(photo * 2 - 1)
         view = torch.tanh(self.view(code).float())
-        sigma, feature_sigma = (softplus(self.finer(raw)).clamp(*SIGMA_RANGE) for raw in self.confidence(code))
+        sigma, feature_sigma = (softplus(raw.float()).clamp(*SIGMA_RANGE) for raw in self.confidence(code))
         free_depth, depth = self.depth_from(self.depth(code)[:, 0].float())
         return Factors(
             depth, free_depth,
-            albedo=torch.tanh(self.finer(self.albedo(code))) / 2 + 0.5,
+            albedo=torch.tanh(self.albedo(code).float()) / 2 + 0.5,
             light=Light.tilted(torch.tanh(self.light(code).float()), config.ambient_range, config.diffuse_range),
-            shading=None if self.shading is None else softplus(self.finer(self.shading(code)))[:, 0],
+            shading=None if self.shading is None else softplus(self.shading(code)[:, 0].float()),
             view=view * view.new_tensor([math.radians(config.turn_range)] * 3 + [*config.shift_range]),
             sigma=sigma, feature_sigma=feature_sigma,
         )  # fmt: skip
@@ -191,14 +192,11 @@ class Unsup3D(Method, config=Config, takes=Photos, gives=GIVES):
         raw = raw + self.bump  # convex, not its inside-out twin
         share = torch.tanh(raw - raw.mean((1, 2), keepdim=True)) / 2 + 0.5  # a global offset is the view's business
         depth = near + (far - near) * share
-        depth = self.finer(depth[:, None])[:, 0]
+        if self.config.depth_stride > 1:
+            depth = interpolate(depth[:, None], self.extent.size, mode="bicubic", align_corners=False)[:, 0]
         held = near + (far - near) * self.config.border_depth
         inside = depth[:, :, HELD_COLUMNS:-HELD_COLUMNS]
         return share, pad(inside, (HELD_COLUMNS, HELD_COLUMNS), value=held)
-
-    def finer(self, maps: Float[Tensor, "b c i j"]) -> Float[Tensor, "b c h w"]:
-        """Maps of the networks on the photo's grid, in single precision."""
-        return interpolate(maps.float(), scale_factor=self.config.stride, mode="bicubic")
 
     # -- the photo again (sections 3.1 and 3.3) ------------------------------------------------------------------------
 
@@ -353,8 +351,8 @@ def faces() -> Experiment:
 
 
 def small() -> Experiment:
-    """The same on two cores in an hour: one narrow encoder for all, on half the grid, batches of 16."""
-    narrow = Config(width=16, code=128, shared=True, kernel=3, stride=2, batch_size=16)
+    """The same on two cores in an hour: one narrow encoder for all, depth on half the grid, batches of 16."""
+    narrow = Config(width=16, code=128, shared=True, kernel=3, depth_stride=2, batch_size=16)
     prior = replace(narrow, depth_range=(0.94, 1.05), bump=1.0, smoothness_weight=0.01, coverage_weight=0.1)
     config = replace(prior, warmup=6000, view_rate=3.0, decay=0.0)
     training = Training(steps=18_000, rate=5e-4, schedule="linear", hold=0.7, clip=1.0, ema=0.999)

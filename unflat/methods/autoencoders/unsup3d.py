@@ -157,8 +157,7 @@ class Unsup3D(Method, config=Config, takes=Photos, gives=GIVES):
 
         self.encoder = Encoder(size, width, code) if config.shared else nn.Identity()
         self.depth, self.albedo = decoder(grid, 1), decoder(size, 3)
-        with torch.no_grad():  # the first relief is the bump
-            self.get_parameter("depth.1.last.weight").mul_(FIRST_RELIEF)
+        self.get_parameter("depth.1.last.weight").data *= FIRST_RELIEF  # the first relief is the bump
         self.light = nn.Sequential(encoder(half_width, code, norm=False), Regressor(code, 4, hidden=config.shared))
         self.view = nn.Sequential(encoder(half_width, code, norm=False), Regressor(code, 6, hidden=config.shared))
         two_maps = TwoScaleDecoder(size, width, half_code, 2, kernel=config.kernel)

@@ -3,6 +3,8 @@
 import json
 import multiprocessing
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -176,3 +178,14 @@ def test_a_column_that_was_not_closed_reads_as_empty(tmp_path: Path) -> None:
     column.close()
     column.close()
     assert np.load(tmp_path / "rows.npy").tolist() == [[True, False]]
+
+
+def test_a_column_is_written_without_assertions_too(tmp_path: Path) -> None:
+    """`python -O` leaves them out, and what they do with them."""
+    code = (
+        "import sys; from pathlib import Path; import numpy as np; from unflat.data.packing import Column\n"
+        "with Column(Path(sys.argv[1]), (2,), bool) as column: column.append(np.array([True, False]))"
+    )
+    path = tmp_path / "rows.npy"
+    subprocess.run([sys.executable, "-O", "-c", code, path], check=True, cwd=Path(__file__).parents[2])
+    assert np.load(path).tolist() == [[True, False]]

@@ -177,8 +177,9 @@ class Column:
         if self._file.closed:
             return
         self._file.seek(0)
-        assert self._write_header() == self._data_start, "the header of an .npy file changed its length"
+        end = self._write_header()  # outside the assertion, which `python -O` leaves out
         self._file.close()
+        assert end == self._data_start, "the header of an .npy file changed its length"
 
     def _write_header(self) -> int:
         described = np.lib.format.dtype_to_descr(self.dtype)

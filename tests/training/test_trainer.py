@@ -11,6 +11,7 @@ from tilt import Config, Tilt, pictures
 
 from unflat.data.kinds import Photos
 from unflat.evaluation import evaluate
+from unflat.method import Losses
 from unflat.training import checkpoint
 from unflat.training.log import read_log
 from unflat.training.run import Run, build, train
@@ -20,10 +21,25 @@ from unflat.training.trainer import Diverged, Trainer
 QUICK = Training(steps=12, rate=1e-2, log_every=4, sample_every=0, validate_every=4, save_every=4, threads=1)
 
 
-def quick(folder: Path, config: Config | None = None, validation: Any = None, start: Any = None, **changes: Any) -> Run:
+def quick(
+    folder: Path,
+    config: Config | None = None,
+    validation: Any = None,
+    start: Any = None,
+    resume: bool = True,
+    **changes: Any,
+) -> Run:
     training = Training(**{**{f: getattr(QUICK, f) for f in QUICK.__dataclass_fields__}, **changes})
     return train(
-        Tilt, pictures(), out=folder, config=config, training=training, validation=validation, start=start, quiet=True
+        Tilt,
+        pictures(),
+        out=folder,
+        config=config,
+        training=training,
+        validation=validation,
+        start=start,
+        resume=resume,
+        quiet=True,
     )
 
 
@@ -203,6 +219,14 @@ def test_starting_from_weights(tmp_path: Path) -> None:
     assert (fresh.method.head.weight - first.method.head.weight).abs().max() > 1e-2  # type: ignore[union-attr, operator]
 
 
+def test_beginning_again_from_the_runs_own_weights_does_not_lose_them(tmp_path: Path) -> None:
+    first = quick(tmp_path, steps=30)
+    with pytest.raises(checkpoint.CheckpointError, match="no weights at nowhere"):
+        quick(tmp_path, steps=1, start="nowhere", resume=False)
+    again = quick(tmp_path, steps=1, rate=1e-9, start=tmp_path, resume=False)
+    torch.testing.assert_close(again.method.head.weight, first.method.head.weight, atol=1e-6, rtol=0)  # type: ignore[union-attr]
+
+
 def test_starting_from_weights_of_other_shapes_names_them(tmp_path: Path) -> None:
     quick(tmp_path / "first", Config(width=4))
     message = r"cannot start from .*weights.safetensors: body.0.bias is \(6,\) here and \(4,\) there; body.0.weight"
@@ -226,6 +250,16 @@ def test_it_stops_where_nothing_is_a_number_any_more(tmp_path: Path, poison: str
     assert str(tmp_path / "checkpoints") in str(stop.value) and "lower rate (now 0.01)" in str(stop.value)
     kept = checkpoint.load_method(tmp_path, Tilt)
     assert same(kept, quick(tmp_path / "sound", steps=5).method)
+
+
+def test_the_gradient_that_is_no_number_is_named_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def losses(self: Tilt, batch: Any, step: int) -> Losses:
+        _, image = self.explain(batch.photo)
+        return Losses({"colour": image.square().mean(), "extra": (0 * self.extra).square().sum().sqrt()})
+
+    monkeypatch.setattr(Tilt, "losses", losses)
+    with pytest.raises(Diverged, match=r"step 0: the gradient of extra is not finite\. The weights"):
+        quick(tmp_path)
 
 
 def test_the_wrong_data_are_refused_before_anything_is_written(tmp_path: Path) -> None:

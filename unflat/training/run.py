@@ -63,12 +63,12 @@ def train(
     share_threads(training.threads)  # before the data are made: worlds have kernels, too
     data, validation = made(data), made(validation)
     cls.check(data)
-    if not resume:
-        forget(folder)
     built = build(cls, config or cls.Config(), data.extent, training.seed)
-    if start is not None and not checkpoint.checkpoints(folder):
+    if start is not None and not (resume and checkpoint.checkpoints(folder)):
         file = checkpoint.find(start)
         checkpoint.load_start(built, checkpoint.read(file), str(file))
+    if not resume:
+        forget(folder)  # only now: the weights to start from may lie in it
     trainer = Trainer(built, data, training, folder, validation, experiment, quiet=quiet)
     figures = trainer.fit()
     return Run(folder, trainer.result.eval(), figures)

@@ -94,9 +94,11 @@ class Trainer:
         losses.total.backward()  # type: ignore[no-untyped-call]
         parameters = self.optimiser.parameters
         loss = self.processes.average(parameters, losses.total.detach())
-        norm = nn.utils.clip_grad_norm_(parameters, self.training.clip or float("inf"))
+        norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
         if not torch.isfinite(norm + loss):
-            self._stop(losses, step)
+            self._stop(losses, step)  # before clipping, which would spread a NaN to every gradient
+        if self.training.clip:
+            nn.utils.clip_grads_with_norm_(parameters, self.training.clip, norm)
         self.optimiser.step(step, rate_factor(self.training, step))
         return norm, loss
 

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from unflat.data.kinds import Extent
+from unflat.data.kinds import Extent, Photos
 from unflat.geometry.cameras import Cameras
 from unflat.geometry.meshes import Mesh
 from unflat.rendering.shading import Light as Light  # part of this interface
@@ -166,6 +166,7 @@ def predictions(method: Method, query: Any, piece: int = 64) -> Iterator[tuple[A
     """Pieces of a query, at most `piece` long, each with its answer (without gradient, in evaluation mode)."""
     if piece < 1:
         raise ValueError(f"a query cannot be cut into pieces of {piece}; give at least 1")
+    _check_query(method, query)
     for start in range(0, len(query), piece):
         part = query[start : start + piece]
         training = method.training
@@ -176,6 +177,19 @@ def predictions(method: Method, query: Any, piece: int = 64) -> Iterator[tuple[A
         finally:
             method.train(training)
         yield part, answer
+
+
+def _check_query(method: Method, query: Any) -> None:
+    """ValueError unless the query is of the kind, and photos of the size, that the method can answer."""
+    asked, given = method.asks.__name__, type(query).__name__
+    if not isinstance(query, method.asks):
+        raise ValueError(f"{type(method).__name__} is asked with {asked}, but was given {given}")
+    if isinstance(query, Photos) and query.extent.size != method.extent.size:
+        (height, width), (its_height, its_width) = query.extent.size, method.extent.size
+        raise ValueError(
+            f"the photos are {width} x {height} px, but the model was trained at {its_width} x {its_height}: read them "
+            f"with size={its_width}"
+        )
 
 
 def predict_in_pieces(method: Method, query: Any, piece: int = 64) -> Prediction:

@@ -98,7 +98,15 @@ def test_freezing_keeps_what_a_network_does() -> None:
 )
 def test_what_is_not_there_is_said_at_once(spec: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        feature_network(spec)
+        feature_network(spec).prepare(np.zeros((1, 8, 8, 3), np.uint8))
+
+
+def test_weights_that_went_missing_are_only_asked_for_when_needed() -> None:
+    """A model that learned with them predicts anywhere; training says what is wrong, after a resume too."""
+    absent = feature_network("vgg16:/no/such/file.safetensors")
+    assert not list(absent.parameters()) and not absent.state_dict()
+    with pytest.raises(ValueError, match="no file or folder"):
+        absent(torch.zeros(1, 3, 8, 8))
 
 
 def test_files_that_hold_no_vgg16_are_refused(vgg: nn.Sequential, tmp_path: Path) -> None:
@@ -147,4 +155,4 @@ def test_a_pickle_that_would_run_something_is_refused(tmp_path: Path, capsys: py
 def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch, spec: str, missing: str, message: str) -> None:
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(ValueError, match=message):
-        feature_network(spec)
+        feature_network(spec).prepare(np.zeros((1, 8, 8, 3), np.uint8))

@@ -29,7 +29,8 @@ def feature_network(spec: str) -> "FeatureNetwork":
 
     WEIGHTS is a file, a folder, or the name of a repository on the Hugging Face hub. The module has `prepare(rgb)`,
     which looks at photos [n, h, w, 3] (uint8) once before training, and maps pictures [b, 3, h, w] in [0, 1] to
-    features [b, c, h / 4, w / 4]. Raises ValueError if there is no such network or no such file.
+    features [b, c, h / 4, w / 4]. Raises ValueError if there is no such network; weights that cannot be used are said
+    when they are needed (`AbsentFeatures`).
     """
     kind, _, weights = spec.partition(":")
     if spec == "":
@@ -42,7 +43,10 @@ def feature_network(spec: str) -> "FeatureNetwork":
         raise ValueError(
             f"{spec!r} names no weights; give a file, a folder or a hub name, e.g. {kind}:/path/to/weights"
         )
-    return Vgg16(weights) if kind == "vgg16" else VisionTransformer(weights)
+    try:
+        return Vgg16(weights) if kind == "vgg16" else VisionTransformer(weights)
+    except ValueError as error:
+        return AbsentFeatures(error)
 
 
 class NoFeatures(nn.Module):
@@ -53,6 +57,24 @@ class NoFeatures(nn.Module):
 
     def forward(self, picture: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c i j"]:
         raise RuntimeError("this model was built without a feature network")
+
+
+class AbsentFeatures(nn.Module):
+    """Stands for weights that are not here: a model that learned with them predicts without them, elsewhere too.
+
+    Training asks for them in `prepare`, or at the first step after a resume, and is told what is wrong with them.
+    """
+
+    def __init__(self, error: ValueError) -> None:
+        super().__init__()
+        self.error = error
+
+    def prepare(self, rgb: np.ndarray) -> None:
+        """ValueError: there is nothing to learn with."""
+        raise self.error
+
+    def forward(self, picture: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c i j"]:
+        raise self.error
 
 
 class Normalised(nn.Module):
@@ -220,4 +242,4 @@ def _vit_source(weights: str, known: tuple[str, ...]) -> str:
     return str(path)
 
 
-FeatureNetwork = NoFeatures | SelfSupervised | Vgg16 | VisionTransformer
+FeatureNetwork = NoFeatures | AbsentFeatures | SelfSupervised | Vgg16 | VisionTransformer

@@ -22,6 +22,7 @@ from unflat import catalogue, records
 from unflat.data.kinds import Extent, Photos
 from unflat.method import Method
 from unflat.outputs.files import whole, write_text
+from unflat.training.devices import channels_last
 from unflat.training.settings import WITHOUT_EFFECT, Training, from_plain, to_plain
 
 FORMAT = 1
@@ -130,6 +131,7 @@ def _header(text: str, path: Path) -> dict[str, Any]:
     try:
         header = json.loads(text)
         form, kind, method = header["format"], header["kind"], header["method"]
+        _ = header["config"], header["extent"]
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path} has a damaged header") from error
     if form != FORMAT:
@@ -180,7 +182,8 @@ def load_method(source: str | Path, expected: type[Method] | None = None, device
     cls: type[Method] = expected or catalogue.load(stored.header["method"])
     method = cls(from_plain(cls.Config, stored.header["config"]), from_plain(Extent, stored.header["extent"]))
     load(method, stored.weights)
-    return method.to(device=torch.device(device), memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    channels_last(method)
+    return method.to(device=torch.device(device)).eval()
 
 
 def find(source: str | Path) -> Path:
@@ -220,6 +223,8 @@ def differences(stored: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     for part in ("config", "training", "extent"):
         before, after = stored[part] or {}, now[part] or {}
         names = {*before, *after} - (WITHOUT_EFFECT if part == "training" else frozenset())
+        if part == "training" and after.get("schedule") == "constant":
+            names.discard("steps")  # any other schedule is stretched over them
         changed += [
             f"{name} was {before.get(name)!r}, is {after.get(name)!r}"
             for name in sorted(names)

@@ -5,7 +5,7 @@ import warnings
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from unflat.training.parallel import Processes
 from unflat.training.settings import Training
@@ -26,6 +26,13 @@ def uses_bf16(training: Training, device: torch.device) -> bool:
             stacklevel=3,
         )
     return training.precision == "bf16" or (training.precision == "auto" and device.type == "cuda")
+
+
+def channels_last(module: nn.Module) -> None:
+    """Lay the kernels of 2D convolutions out as their libraries like them; grids and planes stay as they are."""
+    for part in module.modules():
+        if isinstance(part, nn.Conv2d | nn.ConvTranspose2d):
+            part.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def moved(batch: Any, device: torch.device) -> Any:

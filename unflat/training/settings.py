@@ -66,7 +66,7 @@ class Training:
 
 
 WITHOUT_EFFECT = frozenset(
-    {"steps", "device", "threads", "log_every", "sample_every", "validate_every", "save_every", "save_seconds", "keep"}
+    {"device", "threads", "log_every", "sample_every", "validate_every", "save_every", "save_seconds", "keep"}
 )
 """Fields of `Training` that may change between a run and its continuation"""
 

@@ -14,7 +14,7 @@ from unflat.kernels.threads import share_threads
 from unflat.method import Losses, Method
 from unflat.training import checkpoint
 from unflat.training.average import RunningAverage
-from unflat.training.devices import device_of, length, moved, uses_bf16
+from unflat.training.devices import channels_last, device_of, length, moved, uses_bf16
 from unflat.training.log import Log
 from unflat.training.optimisers import Optimiser
 from unflat.training.parallel import Processes
@@ -51,7 +51,8 @@ class Trainer:
         self.device = device_of(training, self.processes)
         share_threads(training.threads)
         self.bf16 = uses_bf16(training, self.device)
-        self.method = method.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.method = method.to(device=self.device)
+        channels_last(self.method)
         self.header = checkpoint.describe(method, training, data, experiment)
         self.quiet = quiet or not self.processes.first
         self.step = 0

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad, softplus
 
@@ -37,6 +37,7 @@ from unflat.training.experiment import Experiment
 from unflat.training.settings import Training
 from unflat.worlds.faces import Faces
 
+Pair = tuple[Tensor, ...]  # of the plain and of the mirrored reconstruction
 Without = Literal["albedo_flip", "depth_flip", "light", "confidence"]
 
 
@@ -98,7 +99,7 @@ SIGMA_RANGE = (0.01, 10.0)  # eq. 3 has no lower bound as sigma falls
 FIRST_SIGMA = 0.3  # the constant sigma of the first steps
 FIRST_RELIEF = 0.05  # factor on the first weights of the layer that makes depth
 HELD_COLUMNS = 2  # columns of the relief held at the border depth, on either side
-CHECK_EVERY = 50  # steps between two looks at whether reliefs bulge
+CHECK_EVERY, TURN_EVERY = 50, 1000  # steps between two looks at whether reliefs bulge, and between two cures
 TWIN = (-1.0, -1.0, 1.0, 1.0, 1.0, -1.0)  # what turns a view into its inside-out twin's
 
 
@@ -191,8 +192,8 @@ class Unsup3D(Method, config=Config, takes=Photos, gives=GIVES):
         raw = raw + self.bump  # convex, not its inside-out twin
         share = torch.tanh(raw - raw.mean((1, 2), keepdim=True)) / 2 + 0.5  # a global offset is the view's business
         depth = near + (far - near) * share
-        if self.config.depth_stride > 1:
-            depth = interpolate(depth[:, None], self.extent.size, mode="bicubic", align_corners=False)[:, 0]
+        if self.config.depth_stride > 1:  # bicubic overshoots
+            depth = interpolate(depth[:, None], self.extent.size, mode="bicubic")[:, 0].clamp(near, far)
         held = near + (far - near) * self.config.border_depth
         inside = depth[:, :, HELD_COLUMNS:-HELD_COLUMNS]
         return share, pad(inside, (HELD_COLUMNS, HELD_COLUMNS), value=held)
@@ -241,22 +242,21 @@ class Unsup3D(Method, config=Config, takes=Photos, gives=GIVES):
         }
         if config.features:
             scales = self.warmed(factors.feature_sigma, warm).unbind(1)
-            images = zip((plain, mirrored), scales, strict=True)
-            plain_nll, mirrored_nll = (self.perceptual(image, photo, scale, mask) for image, scale in images)
+            plain_nll, mirrored_nll = self.perceptual((plain, mirrored), photo, scales, mask)
             terms["features"] = config.perceptual_weight * (plain_nll + flip_weight * mirrored_nll)
         return Losses(terms, self.figures(factors, photo, plain, mask, step))
 
-    def perceptual(self, image: Tensor, photo: Tensor, sigma: Tensor, mask: Bool[Tensor, "b h w"]) -> Float[Tensor, ""]:
+    def perceptual(self, images: Pair, photo: Tensor, scales: Pair, mask: Tensor) -> list[Tensor]:
         """Features instead of pixels (eq. 7). Outside the mask both pictures show the photo."""
         with torch.no_grad():
             target = self.features(photo)
-        return gaussian_nll(self.features(torch.where(mask[:, None], image, photo)), target, sigma, mask.float())
+        shown = (self.features(torch.where(mask[:, None], image, photo)) for image in images)
+        return [gaussian_nll(f, target, sigma, mask.float()) for f, sigma in zip(shown, scales, strict=True)]
 
     def warmed(self, sigma: Float[Tensor, "b 2 h w"], warm: float) -> Float[Tensor, "b 2 h w"]:
         """Sigma as predicted; geometrically mixed with a constant during the warm-up."""
-        if "confidence" in self.config.without:
-            return torch.ones_like(sigma)
-        return sigma**warm * FIRST_SIGMA ** (1 - warm)
+        plain_mean = torch.full_like(sigma, math.sqrt(2))  # with which eq. 3 is the mean of |error|
+        return plain_mean if "confidence" in self.config.without else sigma**warm * FIRST_SIGMA ** (1 - warm)
 
     def supervised(self, factors: Factors, truth: Float[Tensor, "b h w"] | None) -> Losses:
         """The paper's supervised baseline: the same networks, taught the true depth."""
@@ -273,23 +273,24 @@ class Unsup3D(Method, config=Config, takes=Photos, gives=GIVES):
         figures["yaw spread"] = factors.view[:, 1].rad2deg().std(correction=0)
         if step % CHECK_EVERY == 0:
             bowl = paraboloid(factors.free_depth.shape[-1]).to(photo)
-            self.convexity.lerp_((factors.free_depth * bowl).mean(), 0.2)
+            self.convexity.lerp_((factors.free_depth * bowl).mean().nan_to_num(), 0.2)
             figures["convexity"] = self.convexity.clone()
         return figures
 
     # -- the inside-out twin, which shows nearly the same picture (docs/methods/unsup3d.md) ----------------------------
 
     def update(self, step: int) -> bool:
-        """Leave the concave twin, if the warm-up ended there."""
-        if step == self.config.warmup and self.convexity < 0:
+        """Leave the concave twin, if learning is there after the warm-up."""
+        if inverted := step >= self.config.warmup and step % TURN_EVERY == 0 and bool(self.convexity < 0):
             warnings.warn(f"the reliefs were inside out at step {step}: turned the right way", stacklevel=2)
             self.turn_inside_out()
-        return False
+        return inverted
 
     @torch.no_grad()
     def turn_inside_out(self) -> None:
-        """Exchange the solution for its twin, by the signs of the last layers' weights."""
+        """Exchange the solution for its exact twin, by the signs of the last layers' weights and of the bump."""
         self.get_parameter("depth.1.last.weight").neg_()
+        self.bump.neg_()
         for layer, signs in (("view", TWIN), ("light", (1.0, 1.0, -1.0, -1.0))):
             for name in ("weight", "bias"):
                 parameter = self.get_parameter(f"{layer}.1.last.{name}")

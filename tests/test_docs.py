@@ -29,7 +29,8 @@ from unflat.training.run import train
 from unflat.worlds.faces import Faces
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "benchmarks/README.md")]
+PAGES += sorted((ROOT / "docs").rglob("*.md"))
 SAMPLES = ROOT / "unflat" / "samples"
 TESTED_ELSEWHERE = {"outputs.md": "tests/outputs/test_photos.py"}
 """pages whose Python needs what another test has at hand"""
@@ -63,6 +64,10 @@ class Block:
         return not self.before.startswith(("<!-- not run", "<!-- run as"))
 
 
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
 def blocks_of(page: Path) -> list[Block]:
     found = re.findall(r"(?:^|\n)([^\n]*)\n```(\w*)\n(.*?)```", page.read_text(), re.DOTALL)
     return [Block(*parts) for parts in found]
@@ -75,7 +80,8 @@ def commands_of(page: Path) -> list[str]:
         if block.run and block.language in ("", "sh", "bash", "console")
         for line in block.code.splitlines()
     ]
-    return [line for line in lines if re.match(r"(unflat|make|python|pip)\b", line)]
+    commands = [re.sub(r"^([A-Z_]+=\S+ )+", "", line) for line in lines]
+    return [command for command in commands if re.match(r"(unflat|make|python|pip)\b", command)]
 
 
 def shorter(text: str) -> str:
@@ -130,13 +136,13 @@ def run_command(command: str) -> None:
         assert all(f"\n{extra} = [" in extras for extra in re.findall(r"[\w]+(?=[,\]])", command))
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if commands_of(page)], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [page for page in PAGES if commands_of(page)], ids=name_of)
 def test_every_command_runs(page: Path, desk: Path) -> None:
     for command in commands_of(page):
         run_command(command)
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page.name not in TESTED_ELSEWHERE], ids=lambda p: p.name)
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name not in TESTED_ELSEWHERE], ids=name_of)
 def test_every_piece_of_python_runs(page: Path, desk: Path) -> None:
     names: dict[str, object] = {}
     for block in blocks_of(page):

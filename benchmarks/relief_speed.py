@@ -26,6 +26,7 @@ from unflat.kernels.visible_triangles import visible_triangles_numba, visible_tr
 from unflat.methods.autoencoders.unsup3d import Config, Unsup3D
 from unflat.records import Record, append
 from unflat.rendering.relief import sample_canonical, see_relief
+from unflat.training.devices import channels_last
 
 BATCH = 16
 IDS, TWIN, WARP, STEP = "triangle ids", "triangle ids, torch twin", "warp of both reliefs", "training step"
@@ -73,6 +74,7 @@ def candidates(size: int) -> dict[str, Callable[[], None]]:
     corners = torch.cat([camera.project(points), points[..., 2:]], -1).contiguous()
     triangles = grid_triangles(size, size)
     method = Unsup3D(Config(width=24, code=128), Extent(BATCH, (size, size))).train()
+    channels_last(method)
     optimiser = torch.optim.Adam(method.parameters(), fused=True)
     index = torch.arange(BATCH)
     batch = PhotoBatch(image.contiguous(memory_format=torch.channels_last), index, index < 0)

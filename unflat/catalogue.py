@@ -118,14 +118,6 @@ def _names(value: ast.expr, tree: ast.Module) -> tuple[str, ...]:
     return tuple(ast.literal_eval(value))
 
 
-def _literal(tree: ast.Module, value: ast.expr) -> Any:
-    """What an expression says that is a literal, or a name that the file gives to one."""
-    if isinstance(value, ast.Name):
-        named = (node for node in tree.body if isinstance(node, ast.Assign))
-        value = next((node.value for node in named if ast.unparse(node.targets[0]) == value.id), value)
-    return ast.literal_eval(value)
-
-
 def _inherits_method(node: ast.ClassDef) -> bool:
     return any(ast.unparse(base).rpartition(".")[2] == "Method" for base in node.bases)
 

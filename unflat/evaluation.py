@@ -63,10 +63,11 @@ class Evaluation:
             floors[metric] = (min(average, 0.6 * constant), "lower")
         return floors
 
-    def records(self, blank: Record, published: Mapping[str, float]) -> list[Record]:
+    def records(self, blank: Record, published: Mapping[str, float], *, floors: bool = True) -> list[Record]:
         """The claims to append: `blank` (method, experiment, seed, command, seconds, …) with each figure filled in.
 
-        A figure is recorded against its published value and against its floor where there are such, else by itself.
+        A figure is recorded against its published value and, with `floors`, against its floor where there are such,
+        else by itself.
         """
         unknown = set(published) - set(self.figures)
         if unknown:
@@ -79,7 +80,7 @@ class Evaluation:
             if not math.isfinite(value):
                 continue
             usual: Side = "lower" if name.startswith(LOWER_IS_BETTER) else "higher"
-            floor, side = self.floors.get(name, (None, usual))
+            floor, side = self.floors.get(name, (None, usual)) if floors else (None, usual)
             spread = float(np.nanstd(self.per_image[name])) if name in self.per_image else None
             measured = replace(blank, metric=name, ours=value, better=side, spread=spread)
             bounds: list[tuple[Source, float | None]] = [("published", published.get(name)), ("floor", floor)]

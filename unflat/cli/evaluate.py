@@ -85,14 +85,14 @@ def _some_of(training_data: Any) -> Any:
 def _experiment_of(header: dict[str, Any], options: EvaluateOptions) -> "Experiment | None":
     """The experiment whose test pictures are asked for; None where the user names data. ValueError without any."""
     name = header.get("experiment") or ""
+    if not options.data and (options.crop or options.limit is not None):
+        raise ValueError("--crop and --limit are about DATA, and the experiment's own test pictures are as they are")
     if options.data:
         if options.record:
             raise ValueError("a claim is made on the experiment's own test pictures: leave DATA out, or --record")
         return None
     if not name:
         raise ValueError(f"{options.run} was trained on your own photos: say on what to evaluate it, as in faces:1000")
-    if options.record and options.limit is not None:
-        raise ValueError("a claim is made on all test pictures: leave --limit out, or --record")
     experiment: Experiment = catalogue.experiment(header["method"], name)
     if experiment.test is None:
         raise ValueError(f"experiment {name} of {header['method']} names no test pictures: give DATA, as in faces:1000")
@@ -104,11 +104,12 @@ def _record(
 ) -> None:
     """Append the figures, with the published ones beside them if this is the experiment as it stands."""
     from unflat import records
-    from unflat.training.settings import to_plain
+    from unflat.training.settings import WITHOUT_EFFECT, to_plain
 
-    changed = [key for key, value in to_plain(experiment.config).items() if header["config"].get(key) != value]
-    name = header["experiment"] + "".join(f", {key} {header['config'].get(key)}" for key in changed)
     training = header.get("training") or {}
+    told, meant = {**training, **header["config"]}, {**to_plain(experiment.training), **to_plain(experiment.config)}
+    changed = [key for key, value in meant.items() if told.get(key) != value and key not in {*WITHOUT_EFFECT, "seed"}]
+    name = header["experiment"] + "".join(f", {key} {told.get(key)}" for key in changed)
     blank = records.Record(
         method=header["method"],
         experiment=name,
@@ -121,7 +122,8 @@ def _record(
         command=f"unflat evaluate {options.run} --record",
         note=f"{training.get('steps')} steps, {sum(p.numel() for p in method.parameters())} parameters",
     )
-    path = records.append(evaluation.records(blank, {} if changed else experiment.published))
+    # an ablation has to reach nothing: neither the published figures nor the floors are its own
+    path = records.append(evaluation.records(blank, {} if changed else experiment.published, floors=not changed))
     print(f"recorded in {path}")
 
 

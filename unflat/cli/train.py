@@ -66,7 +66,9 @@ def train(arguments: Sequence[str]) -> None:
 
 def _options(arguments: Sequence[str]) -> Any:
     """The options, with `config` and `training` of the method and experiment that the arguments name."""
-    method = next((argument for argument in arguments if not argument.startswith("-")), "")
+    words = [argument for argument in arguments if not argument.startswith("-")]
+    known = {entry.name for entry in catalogue.methods()}
+    method = next((word for word in words if word in known), next(iter(words), ""))  # options may stand before it
     if not method:
         return parsed(TrainOptions, arguments, "train")  # it has not been said which; help or a complaint
     entry = catalogue.find(method)

@@ -131,7 +131,6 @@ def _header(text: str, path: Path) -> dict[str, Any]:
     try:
         header = json.loads(text)
         form, kind, method = header["format"], header["kind"], header["method"]
-        _ = header["config"], header["extent"]
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path} has a damaged header") from error
     if form != FORMAT:
@@ -179,6 +178,8 @@ def load_method(source: str | Path, expected: type[Method] | None = None, device
     `expected` is the class to build if it is not one of the catalogue.
     """
     stored = read(find(source))
+    if not {"config", "extent"} <= set(stored.header):
+        raise CheckpointError(f"{source} has a damaged header: it does not say the model's settings and extent")
     cls: type[Method] = expected or catalogue.load(stored.header["method"])
     method = cls(from_plain(cls.Config, stored.header["config"]), from_plain(Extent, stored.header["extent"]))
     load(method, stored.weights)

@@ -108,8 +108,13 @@ def test_the_surface_wears_what_is_asked_for(world: World) -> None:
     assert shaded.mesh.texture is not None and albedo.mesh.texture is not None
     assert shaded.mesh.texture.shape == (256, 256, 3)
     assert (albedo.mesh.texture - shaded.mesh.texture).abs().mean() > 0.02
+    photo = world.photos.rgb[0].copy()
+    photo.flags.writeable = False  # as of a memory-mapped set
+    worn = surface_of(prediction, "photo", photo=photo)
+    assert worn is not None and worn.mesh.texture is not None
+    assert 0.002 < (worn.mesh.texture - shaded.mesh.texture).abs().mean() < 0.1, "the true reconstruction is similar"
     assert prediction.canonical is not None
-    with pytest.raises(ValueError, match="choose the shaded texture"):
+    with pytest.raises(ValueError, match="choose the photo or shaded texture"):
         surface_of(replace(prediction, canonical=replace(prediction.canonical, albedo=None)), "albedo")
 
 

@@ -21,12 +21,12 @@ from unflat.outputs.mesh import (
     Placement,
     posed,
     slant,
-    smooth_texture,
     vertex_colours,
     write_glb,
     write_obj,
     write_ply,
 )
+from unflat.outputs.texture import smooth_texture
 
 COMPONENTS = {5121: np.uint8, 5123: np.uint16, 5125: np.uint32, 5126: np.float32}
 WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}

@@ -99,7 +99,7 @@ def test_the_input_mesh_stands_as_in_the_photo(world: World, written: tuple[Path
     assert (world.camera.project(points) - world.camera.project(expected)).abs().max() < 0.01
     content = (out / "one" / "mesh_input.glb").read_bytes()
     extras = json.loads(content[20 : 20 + int.from_bytes(content[12:16], "little")])["asset"]["extras"]
-    assert extras["unit"] == "metre" and extras["pose"] == "input" and extras["texture"] == "shaded"
+    assert extras["unit"] == "metre" and extras["pose"] == "input" and extras["texture"] == "photo"
     assert extras["scale"] == held["scale"] and extras["centre"] == held["centre"]
 
 

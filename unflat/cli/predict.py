@@ -34,8 +34,9 @@ class PredictOptions:
     """square crop: centre, face, alpha, none, or a table of boxes. Left out: as the photos that were learned from"""
     limit: Count = None
     """take only so many of the photos"""
-    texture: Literal["shaded", "albedo"] = "shaded"
-    """of the meshes: with the photo's light in it, or without"""
+    texture: Literal["photo", "shaded", "albedo"] = "photo"
+    """of meshes and turntables: the photo itself (what it hides is mirrored), or the model's colours with its light or
+    without"""
     pose: Literal["canonical", "input", "both"] = "both"
     """of the meshes: frontal, as in the photo, or a file for each"""
     light: Literal["sweep", "grid", "both", "none"] = "both"

@@ -28,10 +28,12 @@ from unflat.outputs.images import (
     resized,
     to_rgb,
 )
-from unflat.outputs.mesh import slant, smooth_texture
+from unflat.outputs.mesh import slant
+from unflat.outputs.texture import photo_texture, smooth_texture
 from unflat.outputs.video import Relighting, display_camera, seen_from
 
-Texture = Literal["shaded", "albedo"]
+Texture = Literal["photo", "shaded", "albedo"]
+"""what a surface wears: the photo itself, the method's colours with light in them, or those without"""
 
 PICTURES = (
     "photo", "reconstruction", "depth", "normals", "albedo", "shading", "frontalised", "turned", "relit",
@@ -111,22 +113,29 @@ class Surface(NamedTuple):
         return (self.mesh.vertices.amin(0) + self.mesh.vertices.amax(0)) / 2
 
 
-def surface_of(prediction: Prediction, texture: Texture = "shaded", steepest: float | None = None) -> Surface | None:
+def surface_of(
+    prediction: Prediction,
+    texture: Texture = "shaded",
+    steepest: float | None = None,
+    *,
+    photo: Picture | None = None,
+) -> Surface | None:
     """The mesh of one photo, or its canonical depth (or else its depth) as one; None if there is none of these.
 
     Where canonical opacity is under 0.5 there is no surface. `steepest` (radians) drops triangles whose normal leans
     further from the line of sight in the object's frame: those that bridge jumps of depth. By default all stay.
+    The texture 'photo' needs the `photo`; ValueError if that or the albedo asked for is missing.
     """
     own = prediction.canonical or prediction
-    picture = own.albedo if texture == "albedo" else own.rgb
     surface = _bare_surface(prediction, own)
     if surface is None:
         return None
-    if texture == "albedo" and picture is None:
-        raise ValueError("this method gives no albedo, so the mesh cannot wear it; choose the shaded texture")
+    if texture == "albedo" and own.albedo is None:
+        raise ValueError("this method gives no albedo, so the mesh cannot wear it; choose the photo or shaded texture")
     mesh = surface.mesh
-    if picture is not None and mesh.uv is not None:
-        mesh = replace(mesh, texture=smooth_texture(picture[0]), colours=None)
+    worn = _texture(prediction, texture, photo)
+    if worn is not None and mesh.uv is not None:
+        mesh = replace(mesh, texture=worn, colours=None)
     elif mesh.texture is not None:
         mesh = replace(mesh, texture=smooth_texture(mesh.texture))
     if own.opacity is not None and own.opacity[0].numel() == len(mesh.vertices):
@@ -134,6 +143,20 @@ def surface_of(prediction: Prediction, texture: Texture = "shaded", steepest: fl
     if steepest is not None:
         mesh = only(mesh, slant(mesh) <= steepest)
     return Surface(mesh, surface.camera_from_object) if len(mesh.triangles) else None
+
+
+def _texture(prediction: Prediction, texture: Texture, photo: Picture | None) -> Float[Tensor, "k l 3"] | None:
+    """In the canonical picture's uv, or the photo's if there is none; None if nothing has these colours."""
+    own = prediction.canonical or prediction
+    if texture == "photo":
+        if photo is None:
+            raise ValueError("the surface cannot wear the photo without it: give photo=, or choose the shaded texture")
+        colours = torch.tensor(to_rgb(photo)).float() / 255
+        worn = smooth_texture(colours) if own is prediction else photo_texture(colours, prediction)
+        if worn is not None:
+            return worn
+    picture = own.albedo if texture == "albedo" else own.rgb
+    return None if picture is None else smooth_texture(picture[0])
 
 
 def _bare_surface(prediction: Prediction, own: Prediction) -> Surface | None:
@@ -219,14 +242,14 @@ class Look:
     prediction: Prediction
     """of this photo: a batch of one"""
     limits: Limits
-    texture: Texture = "shaded"
+    texture: Texture = "photo"
     steepest: float | None = None
     size: int = 256
     """width of overlays and renderings in pixels"""
 
     @cached_property
     def surface(self) -> Surface | None:
-        return surface_of(self.prediction, self.texture, self.steepest)
+        return surface_of(self.prediction, self.texture, self.steepest, photo=self.photo)
 
     @cached_property
     def camera(self) -> Pinhole | None:

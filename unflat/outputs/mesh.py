@@ -5,7 +5,6 @@ y up, z towards the viewer, one metre about the width of the object, its middle 
 are right-handed, so triangles keep their winding: counter-clockwise seen from outside.
 """
 
-import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import trimesh
 from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
-from torch.nn.functional import grid_sample, interpolate
+from torch.nn.functional import grid_sample
 from trimesh.exchange.gltf import export_glb
 from trimesh.exchange.obj import export_obj
 from trimesh.exchange.ply import export_ply
@@ -28,10 +27,6 @@ from unflat.geometry.rotations import Rigid
 from unflat.outputs.files import write_bytes
 from unflat.outputs.images import to_rgb, to_uint8
 
-TEXTURE_FACTOR = 4
-"""a texture has at least this many texels a pixel and direction, so that no viewer shows blocks"""
-TEXTURE_SIDE = 256
-"""and its longer side has at least this many"""
 # two-sided: a relief has no back, and viewers that cull it would show a hole from behind
 BARE_MATERIAL = {"doubleSided": True, "pbrMetallicRoughness": {"metallicFactor": 0.0, "roughnessFactor": 1.0}}
 
@@ -74,15 +69,6 @@ def posed(mesh: Mesh, camera_from_object: Rigid) -> Mesh:
     """The mesh where the camera sees it: in the camera's frame."""
     normals = None if mesh.normals is None else camera_from_object.turn(mesh.normals)
     return replace(mesh, vertices=camera_from_object.apply(mesh.vertices), normals=normals)
-
-
-def smooth_texture(image: Float[Tensor, "h w 3"]) -> Float[Tensor, "i j 3"]:
-    """The picture with `TEXTURE_FACTOR` or more texels a pixel, bicubic, in [0, 1]. Places in uv do not change."""
-    factor = max(TEXTURE_FACTOR, math.ceil(TEXTURE_SIDE / max(image.shape[:2])))
-    planes = image.detach().float().nan_to_num(1.0).clamp(0, 1).permute(2, 0, 1)[None]
-    size = (image.shape[0] * factor, image.shape[1] * factor)
-    large = interpolate(planes, size, mode="bicubic", align_corners=False)  # pixel centres at +0.5, as uv has them
-    return large[0].permute(1, 2, 0).clamp(0, 1)
 
 
 def vertex_colours(mesh: Mesh) -> Float[Tensor, "v 3"] | None:

@@ -68,7 +68,7 @@ def write_outputs(
     photos: Photos,
     out: Path | str,
     *,
-    texture: Texture = "shaded",
+    texture: Texture = "photo",
     pose: Pose = "both",
     light: Relit = "both",
     videos: bool = True,
@@ -79,11 +79,12 @@ def write_outputs(
 ) -> list[Path]:
     """Write a folder `out/<name>` for every photo, contact sheets, and the index `out/outputs.json`.
 
-    What the prediction does not hold is left out. `light` moves over a grid (relit.png), around the camera
-    (relighting.mp4), or both; without `videos` there is neither that video nor the turntable. `steepest` (radians)
-    drops surface triangles that lean further from the line of sight in the object's frame; `size` is the width of
-    renderings and videos in pixels. Returns all paths.
-    Raises ValueError if photos and prediction differ in number.
+    What the prediction does not hold is left out. Meshes and turntable wear the `photo` where it or its mirror image
+    shows them, or the method's `shaded` colours, or its `albedo`. `light` moves over a grid (relit.png), around the
+    camera (relighting.mp4), or both; without `videos` there is neither that video nor the turntable. `steepest`
+    (radians) drops surface triangles that lean further from the line of sight in the object's frame; `size` is the
+    width of renderings and videos in pixels. Returns all paths.
+    Raises ValueError if photos and prediction differ in number, or if there is no albedo to wear.
     """
     count = count_of(prediction)
     if count != len(photos):

@@ -36,6 +36,7 @@ TESTED_ELSEWHERE = {"outputs.md": "tests/outputs/test_photos.py"}
 """pages whose Python needs what another test has at hand"""
 
 SHORTER = [
+    (r" --training\.steps \d+", ""),
     (r"^(unflat train .*)", r"\1 --tiny --quiet"),
     (r"--experiment \w+", "--experiment tiny"),
     (r"^(unflat predict .*?)( --limit \d+)?$", r"\1 --limit 2 --no-videos"),
@@ -98,6 +99,7 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     photos = Faces(4).photos(progress=False)
     run = train("unsup3d", photos, out=folder / "run", config=tiny.config, training=tiny.training, quiet=True)
     shutil.copy(run.folder / "weights.safetensors", folder / "faces.safetensors")
+    train("unsup3d", experiment="tiny", out=folder / "small", quiet=True)
     return folder
 
 
@@ -113,6 +115,7 @@ def desk(tmp_path: Path, shipped: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     shutil.copy(SAMPLES / "frontal.jpg", tmp_path / "me.jpg")
     portrait = np.asarray(Image.open(tmp_path / "me.jpg").resize((160, 200)))
     write_video(tmp_path / "me.mp4", [portrait] * 3)
+    shutil.copytree(shipped / "small", tmp_path / "runs" / "small")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(checkpoint, "SHIPPED", shipped)
     monkeypatch.setattr(records, "CHECKOUT", tmp_path)

@@ -361,7 +361,7 @@ def small() -> Experiment:
 
 def tiny() -> Experiment:
     """A few steps on a few pictures: shows that everything runs, learns nothing."""
-    training = Training(steps=4, rate=5e-4, log_every=1, sample_every=4, validate_every=4, save_every=2)
+    training = Training(steps=3, rate=5e-4, log_every=1, sample_every=3, validate_every=3, save_every=2)
     return _faces(Config(width=8, code=16, shared=True, kernel=3, batch_size=4, warmup=2), training, 8, 32)
 
 

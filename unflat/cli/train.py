@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 TINY_PHOTOS = 64
 """`--tiny` looks at no more"""
 TINY_STEPS = 3
+"""and takes no more"""
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,9 @@ def _options(arguments: Sequence[str]) -> Any:
     name = _experiment_name(entry, arguments)
     chosen = catalogue.experiment(method, name)
     training = (
-        replace(chosen.training, steps=min(chosen.training.steps, 3)) if "--tiny" in arguments else chosen.training
+        replace(chosen.training, steps=min(chosen.training.steps, TINY_STEPS))
+        if "--tiny" in arguments
+        else chosen.training
     )
     fields: list[Any] = [
         ("config", type(chosen.config), field(default=chosen.config)),

@@ -195,8 +195,7 @@ class Unsup3D(Method, config=Config, takes=Photos, gives=GIVES):
         if self.config.depth_stride > 1:  # bicubic overshoots
             depth = interpolate(depth[:, None], self.extent.size, mode="bicubic")[:, 0].clamp(near, far)
         held = near + (far - near) * self.config.border_depth
-        inside = depth[:, :, HELD_COLUMNS:-HELD_COLUMNS]
-        return share, pad(inside, (HELD_COLUMNS, HELD_COLUMNS), value=held)
+        return share, pad(depth[:, :, HELD_COLUMNS:-HELD_COLUMNS], (HELD_COLUMNS, HELD_COLUMNS), value=held)
 
     # -- the photo again (sections 3.1 and 3.3) ------------------------------------------------------------------------
 
@@ -212,10 +211,13 @@ class Unsup3D(Method, config=Config, takes=Photos, gives=GIVES):
             factors = factors._replace(depth=factors.depth.flip(-1))
         if mirrored and "albedo_flip" not in self.config.without:
             factors = factors._replace(albedo=factors.albedo.flip(-1))
-        canonical = factors.albedo * self.shade(factors)[:, None]
+        seen = self.see(factors)
+        return sample_canonical(factors.albedo * self.shade(factors)[:, None], seen.canonical), seen
+
+    def see(self, factors: Factors) -> Seen:
+        """The relief from its viewpoint; what lies half the range of depth behind it is not seen."""
         near, far = self.config.depth_range
-        seen = see_relief(factors.depth, factors.view_from_canonical, self.camera, far=far + (far - near) / 2)
-        return sample_canonical(canonical, seen.canonical), seen
+        return see_relief(factors.depth, factors.view_from_canonical, self.camera, far=far + (far - near) / 2)
 
     # -- what is minimised (sections 3.2 and 3.4) ----------------------------------------------------------------------
 
@@ -262,7 +264,7 @@ class Unsup3D(Method, config=Config, takes=Photos, gives=GIVES):
         """The paper's supervised baseline: the same networks, taught the true depth."""
         if truth is None:
             raise ValueError('signal="depth" needs photos with true depth beside them')
-        seen = see_relief(factors.depth, factors.view_from_canonical, self.camera)
+        seen = self.see(factors)
         error = (seen.depth - truth.nan_to_num(1.0)).abs().where(seen.mask & ~truth.isnan(), 0.0).mean()
         return Losses({"depth": error}, {"coverage": seen.mask.float().mean()})
 

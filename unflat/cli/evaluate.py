@@ -123,7 +123,8 @@ def _record(
         note=f"{training.get('steps')} steps, {sum(p.numel() for p in method.parameters())} parameters",
     )
     # an ablation has to reach nothing: neither the published figures nor the floors are its own
-    path = records.append(evaluation.records(blank, {} if changed else experiment.published, floors=not changed))
+    ablation = bool(changed) or experiment.applied is not None
+    path = records.append(evaluation.records(blank, {} if ablation else experiment.published, floors=not ablation))
     print(f"recorded in {path}")
 
 

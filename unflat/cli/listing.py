@@ -73,6 +73,7 @@ def show_method(arguments: Sequence[str]) -> None:
         "gives": list(entry.gives),
         "settings": [asdict(setting) for setting in _settings(tree)],
         "experiments": entry.experiments,
+        "rows": {name: asdict(row) for name, row in entry.rows.items()},
         "published": _published(entry),
         "records": [asdict(record) for record in records.latest(records.read(entry.name))],
     }
@@ -121,6 +122,7 @@ def _print_method(shown: dict[str, Any]) -> None:
         console.print(
             f"  [bold]{name}[/bold]: {escape(doc)}{f' To reach: {figures}.' if figures else ''}", highlight=False
         )
+    _print_rows(console, shown["rows"])
     _print_records(console, shown["records"])
     name = shown["name"]
     console.print(f"\n[dim]run it: unflat train {name} PHOTOS --out runs/mine; unflat predict runs/mine PHOTOS[/dim]")
@@ -134,6 +136,17 @@ def _print_settings(console: Console, settings: list[dict[str, str]]) -> None:
         table.add_row(setting["name"], escape(setting["default"]), escape(setting["doc"]))
     console.print()
     console.print(table)
+
+
+def _print_rows(console: Console, rows: dict[str, dict[str, Any]]) -> None:
+    if not rows:
+        return
+    console.print("\n[bold]rows of the paper's table[/bold] (--experiment EXPERIMENT/ROW)", highlight=False)
+    for name, row in rows.items():
+        figures = ", ".join(f"{metric} {value:g}" for metric, value in row["published"].items())
+        told = f" Published: {figures}." if figures else ""
+        told += " Not trained: it stands in every evaluation." if row["baseline"] else ""
+        console.print(f"  [bold]{name}[/bold]: {escape(row['title'])}.{told}", highlight=False)
 
 
 def _print_records(console: Console, rows: list[dict[str, Any]]) -> None:

@@ -31,8 +31,8 @@ class TrainOptions:
     data: MaybeData = ""
     """a folder, a glob in quotes, a video, or generated faces: faces:20000. Left out: the experiment's own data"""
     experiment: Text = ""
-    """whose settings (and data, if you give none) are taken: a name from `unflat show METHOD`. Left out: `small` on a
-    CPU, the paper's on a GPU"""
+    """whose settings (and data, if you give none) are taken: a name from `unflat show METHOD`, or EXPERIMENT/ROW
+    for a row of its paper's table. Left out: `small` on a CPU, the paper's on a GPU"""
     out: Folder = None
     """the run's folder: weights, logs and sample pictures. Left out: runs/METHOD-DATA"""
     start: Text = ""
@@ -85,7 +85,7 @@ def _options(arguments: Sequence[str]) -> Any:
         ("training", type(training), field(default=training)),
     ]
     options = make_dataclass("TrainOptions", fields, bases=(TrainOptions,), frozen=True)
-    told = f"{entry.title}\n\nThe settings below are those of the experiment `{name}`: {entry.experiments[name]}"
+    told = f"{entry.title}\n\nThe settings below are those of the experiment `{name}`: {entry.says(name)}"
     return replace(parsed(options, arguments, "train", told), experiment=name)
 
 
@@ -107,7 +107,8 @@ def _trained(options: Any) -> "Run":
     from unflat.training.trainer import Diverged
 
     data, validation = _data(options)
-    out = options.out or Path("runs") / f"{options.method}-{Path(options.data).stem or options.experiment}"
+    called = Path(options.data).stem or options.experiment.replace("/", "-")
+    out = options.out or Path("runs") / f"{options.method}-{called}"
     print(f"{options.method} with the settings of experiment {options.experiment} into {out}")
     try:
         return train_method(

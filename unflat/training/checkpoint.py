@@ -2,16 +2,23 @@
 
 A file of weights is complete in itself: the method's name, its settings, how far its data reached and how photos were
 cropped stand in its header. A checkpoint holds three sets of tensors: `weights/`, `average/` (the running average, if
-there is one) and `optimiser/`.
+there is one) and `optimiser/`. A sum over all of it finds a file that the disk has changed.
+
+Files of older versions load: settings that they lack take their defaults, so a new setting's default must be what was
+done before it. What cannot be loaded is refused with the version that wrote it.
 """
 
 import json
+import logging
 import math
 import os
-from collections.abc import Mapping
+import re
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -23,15 +30,23 @@ from unflat.data.kinds import Extent, Photos
 from unflat.method import Method
 from unflat.outputs.files import whole, write_text
 from unflat.training.devices import channels_last
+from unflat.training.disk import DiskFull, writing
 from unflat.training.settings import WITHOUT_EFFECT, Training, from_plain, to_plain
 
 FORMAT = 1
+T = TypeVar("T")
 SHIPPED = Path(__file__).parent.parent / "weights"
 STEP_FILE = "step_{:08d}.safetensors"
+DRAFTS = (".part-*", ".tmp??????")
+"""what a kill leaves behind: drafts of ours, and those that safetensors makes in turn"""
 
 
 class CheckpointError(ValueError):
     """A file of weights cannot be used; the message says why and what to do."""
+
+
+class Damaged(CheckpointError):
+    """A file of weights is not as it was written."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +55,7 @@ class Stored:
 
     tensors: dict[str, Tensor]
     header: dict[str, Any]
+    path: Path
 
     def part(self, name: str) -> dict[str, Tensor]:
         """The tensors of one part of a checkpoint, by their own names."""
@@ -52,6 +68,19 @@ class Stored:
         if self.header["kind"] == "weights":
             return self.tensors
         return self.part("average") or self.part("weights")
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """What does not fit inside is a CheckpointError that names the file, the version that wrote it, and a way."""
+        try:
+            yield
+        except ValueError as error:
+            raise CheckpointError(f"{self.path}: {error}{_advice(self.header)}") from error
+
+    def settings(self, name: str, kind: type[T]) -> T:
+        """The stored settings called `name`; what the version that wrote them did not know is at its default."""
+        with self.explained():
+            return from_plain(kind, self.header[name])
 
 
 def describe(
@@ -73,15 +102,30 @@ def describe(
 
 
 def save(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
-    """Write a file so that a reader finds the old one or the new one, whole and on the disk, whatever happens."""
+    """Write a file so that a reader finds the old one or the new one, whole and on the disk, whatever happens.
+
+    Raises DiskFull where there is no room.
+    """
     copies = {
         name: value.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
         for name, value in tensors.items()
     }
-    with whole(path) as draft:
-        save_file(copies, draft, {"unflat": json.dumps(header)})
-        _to_disk(draft)
-    _to_disk(path.parent)
+    text = json.dumps(header)
+    needed = len(text) + sum(value.nbytes for value in copies.values())
+    with writing(path, needed):
+        with whole(path) as draft:
+            save_file(copies, draft, {"unflat": text, "crc32": _sum_of(text, copies)})
+            _to_disk(draft)
+        _to_disk(path.parent)
+
+
+def _sum_of(header: str, tensors: Mapping[str, Tensor]) -> str:
+    """Eight digits that one changed bit changes, wherever it is."""
+    found = zlib.crc32(header.encode())
+    for name, value in sorted(tensors.items()):
+        found = zlib.crc32(f"{name} {value.dtype} {tuple(value.shape)}".encode(), found)
+        found = zlib.crc32(value.reshape(-1).view(torch.uint8).numpy().data, found)
+    return f"{found:08x}"
 
 
 def _to_disk(path: Path) -> None:
@@ -94,8 +138,10 @@ def _to_disk(path: Path) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write a JSON file atomically."""
-    write_text(path, json.dumps(content, indent=1) + "\n")
+    """Write a JSON file atomically. Raises DiskFull where there is no room."""
+    text = json.dumps(content, indent=1) + "\n"
+    with writing(path, len(text)):
+        write_text(path, text)
 
 
 def save_weights(path: Path, method: Method, header: Mapping[str, Any], *, dtype: torch.dtype | None = None) -> None:
@@ -114,16 +160,20 @@ def save_weights(path: Path, method: Method, header: Mapping[str, Any], *, dtype
 
 
 def read(path: Path) -> Stored:
-    """Everything a file holds. CheckpointError if it is none of ours or broken."""
+    """Everything a file holds. CheckpointError if it is none of ours, Damaged if it is broken."""
     try:
         with safe_open(path, framework="pt") as file:
-            header = (file.metadata() or {}).get("unflat")
+            said = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} cannot be read as safetensors: {error}") from error
-    if header is None:
+    except SafetensorError as error:
+        raise Damaged(f"{path} cannot be read as safetensors: {error}") from error
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
+    if "unflat" not in said:
         raise CheckpointError(f"{path} holds tensors, but was not written by unflat: its header names no method")
-    return Stored(tensors, _header(header, path))
+    if "crc32" in said and said["crc32"] != _sum_of(said["unflat"], tensors):
+        raise Damaged(f"{path} is not as it was written: its sum is not the one in its header")
+    return Stored(tensors, _header(said["unflat"], path), path)
 
 
 def _header(text: str, path: Path) -> dict[str, Any]:
@@ -132,12 +182,28 @@ def _header(text: str, path: Path) -> dict[str, Any]:
         header = json.loads(text)
         form, kind, method = header["format"], header["kind"], header["method"]
     except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{path} has a damaged header") from error
+        raise Damaged(f"{path} has a damaged header") from error
     if form != FORMAT:
-        raise CheckpointError(f"{path} has format {form!r}, this version of unflat reads {FORMAT}")
+        raise CheckpointError(f"{path} has format {form!r}, this version of unflat reads {FORMAT}.{_advice(header)}")
     if kind not in ("weights", "checkpoint") or not isinstance(method, str):
-        raise CheckpointError(f"{path} has a damaged header: kind {kind!r}, method {method!r}")
+        raise Damaged(f"{path} has a damaged header: kind {kind!r}, method {method!r}")
     return dict(header)
+
+
+def _advice(header: Mapping[str, Any]) -> str:
+    """Which version wrote a file, and what to do, if it is not this one."""
+    said = header.get("versions")
+    wrote, now = (said if isinstance(said, dict) else {}).get("unflat"), records.versions().get("unflat")
+    if not wrote or not now or wrote == now:
+        return ""
+    told = f" It was written by unflat {wrote}, this is {now}:"
+    if _number(wrote) > _number(now):
+        return f"{told} install that version or a later one (pip install 'unflat>={wrote}')."
+    return f"{told} use that version (pip install 'unflat=={wrote}'), or train again in another folder."
+
+
+def _number(version: str) -> list[int]:
+    return [int(part) for part in re.findall(r"\d+", version)]
 
 
 def load(method: nn.Module, tensors: Mapping[str, Tensor]) -> None:
@@ -169,7 +235,8 @@ def load_start(method: nn.Module, stored: Stored, where: str) -> None:
         raise CheckpointError(
             f"cannot start from {where}: {_some(differing, '; ')}. Use the settings those weights were trained with."
         )
-    load(method, stored.weights)
+    with stored.explained():
+        load(method, stored.weights)
 
 
 def load_method(source: str | Path, expected: type[Method] | None = None, device: str = "cpu") -> Method:
@@ -180,11 +247,19 @@ def load_method(source: str | Path, expected: type[Method] | None = None, device
     stored = read(find(source))
     if not {"config", "extent"} <= set(stored.header):
         raise CheckpointError(f"{source} has a damaged header: it does not say the model's settings and extent")
-    cls: type[Method] = expected or catalogue.load(stored.header["method"])
-    method = cls(from_plain(cls.Config, stored.header["config"]), from_plain(Extent, stored.header["extent"]))
-    load(method, stored.weights)
+    cls: type[Method] = expected or _class_of(stored)
+    method = cls(stored.settings("config", cls.Config), stored.settings("extent", Extent))
+    with stored.explained():
+        load(method, stored.weights)
     channels_last(method)
     return method.to(device=torch.device(device)).eval()
+
+
+def _class_of(stored: Stored) -> type[Method]:
+    try:
+        return catalogue.load(stored.header["method"])
+    except catalogue.UnknownMethod as error:
+        raise catalogue.UnknownMethod(f"{error}{_advice(stored.header)}") from error
 
 
 def find(source: str | Path) -> Path:
@@ -212,10 +287,64 @@ def checkpoints(folder: Path) -> list[Path]:
     return sorted((folder / "checkpoints").glob("step_*.safetensors"), key=lambda path: int(path.stem[5:]))
 
 
-def tidy(folder: Path, keep: int) -> None:
-    """Remove all but the last `keep` checkpoints, and drafts that a kill left behind."""
-    for path in [*checkpoints(folder)[:-keep], *(folder / "checkpoints").glob(".part-*")]:
+def last(folder: Path) -> Stored | None:
+    """The run's last checkpoint, or the one before it where the disk has damaged the last; None if there is none.
+
+    Warns of damage. Raises CheckpointError if there are checkpoints, and none of them can be read.
+    """
+    found = checkpoints(folder)
+    problems: list[str] = []
+    for path in reversed(found):
+        try:
+            stored = read(path)
+        except Damaged as error:
+            problems.append(str(error))
+            continue
+        if problems:
+            step = stored.header["step"]
+            logging.getLogger(__name__).warning(
+                "%s. Going on from step %d instead (%s); the steps since are trained again.",
+                "; ".join(problems), step, path.name,
+            )  # fmt: skip
+        return stored
+    if not found:
+        return None
+    best = folder / "checkpoints" / "best.safetensors"
+    start = f", in another folder from its best weights (--start {best})" if best.is_file() else ""
+    raise CheckpointError(
+        f"{'; '.join(problems)}. There is no other checkpoint to go on from: begin again with resume=False "
+        f"(--no-resume){start}."
+    )
+
+
+@contextmanager
+def telling_what_is_kept(folder: Path) -> Iterator[None]:
+    """Say, when the disk is full inside, from where the run will go on."""
+    try:
+        yield
+    except DiskFull as error:
+        kept = checkpoints(folder)[-1:]
+        what = f"The last checkpoint is kept ({kept[0]})" if kept else "There is no checkpoint yet"
+        goes_on = "goes on from there" if kept else "begins again"
+        raise DiskFull(f"{error} {what}. Make room and start the same command again: it {goes_on}.") from error
+
+
+def tidy(folder: Path, keep: int, step: int) -> None:
+    """Remove all but the last `keep` checkpoints up to `step`, damaged ones after it, and drafts that a kill left."""
+    found = checkpoints(folder)
+    good = [path for path in found if int(path.stem[5:]) <= step]
+    for path in {*found} - {*good[-keep:]}:
         path.unlink(missing_ok=True)
+    for place in (folder, folder / "checkpoints", folder / "samples"):
+        for path in (path for pattern in DRAFTS for path in place.glob(pattern)):
+            path.unlink(missing_ok=True)
+
+
+def as_now(stored: Stored, method: Method) -> dict[str, Any]:
+    """The stored header with its settings as this version has them. CheckpointError if it does not know them all."""
+    kinds = {"config": type(method).Config, "extent": Extent, "training": Training}
+    known = {name: kind for name, kind in kinds.items() if stored.header.get(name) is not None}
+    return {**stored.header, **{name: to_plain(stored.settings(name, kind)) for name, kind in known.items()}}
 
 
 def differences(stored: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -5,11 +5,15 @@ import math
 import os
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from unflat.outputs.files import write_text
+from unflat.training.disk import writing
 
 
 class Log:
@@ -17,10 +21,12 @@ class Log:
 
     def __init__(self, folder: Path, steps: int, done: int, *, write: bool = True, quiet: bool = False) -> None:
         self.steps = steps
-        path = folder / "log.jsonl" if write else Path(os.devnull)
+        self._path = folder / "log.jsonl" if write else Path(os.devnull)
         if write:
-            rewind(path, done)
-        self._file = path.open("a", encoding="utf-8")
+            rewind(self._path, done)
+        self.before = read_log(self._path) if write and self._path.exists() else []
+        """the lines that were there, up to step `done`"""
+        self._file = self._path.open("a", encoding="utf-8")
         self._boards = _tensorboard(folder, done) if write else None
         self._console = Console(quiet=quiet)
         self._validation = ""
@@ -38,11 +44,13 @@ class Log:
         self._bar.start()
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         self._bar.stop()
-        self._file.close()
-        if self._boards is not None:
-            self._boards.close()
+        # what could not be written is tried again on closing: the first error is the one to tell
+        with suppress(OSError) if kind else writing(self._path), ExitStack() as files:
+            files.callback(self._file.close)
+            if self._boards is not None:
+                files.callback(self._boards.close)
 
     def count(self, figures: Mapping[str, Any], images: int) -> None:
         """Add one step's figures (numbers or tensors without gradient, read only when a line is due)."""
@@ -53,8 +61,8 @@ class Log:
         self._images += images
         self._bar.update(self._task, advance=1)
 
-    def line(self, step: int, **more: float) -> None:
-        """A line with the means over the steps counted since the last one."""
+    def line(self, step: int, **more: float) -> dict[str, float]:
+        """Write a line with the means over the steps counted since the last one, and return them."""
         seconds = time.perf_counter() - self._since
         means = {name: float(total) / times for name, (total, times) in self._sums.items()}
         rate = self._images / max(seconds, 1e-9)
@@ -69,6 +77,12 @@ class Log:
         self._sums.clear()
         self._count = self._images = 0
         self._since = time.perf_counter()
+        return means
+
+    def warn(self, step: int, warning: Mapping[str, Any], text: str) -> None:
+        """A line of kind `warning`, and its text to the user."""
+        self._add({"step": step, "kind": "warning", **warning})
+        self.say(f"warning: {text}")
 
     def validated(self, step: int, figures: Mapping[str, float], headline: str) -> None:
         """The figures of an evaluation; `headline` is the one shown with the progress."""
@@ -77,11 +91,18 @@ class Log:
         self._bar.update(self._task, figure=self._validation)
 
     def write(self, step: int, kind: str, figures: Mapping[str, float]) -> None:
-        self._file.write(json.dumps({"step": step, "kind": kind, **_plain(figures)}) + "\n")
-        self._file.flush()
+        """A line of the log, and the same for TensorBoard. Raises DiskFull."""
+        self._add({"step": step, "kind": kind, **_plain(figures)})
         if self._boards is not None:
-            for name, value in figures.items():
-                self._boards.add_scalar(f"{kind}/{name}", value, step)
+            with writing(self._path.with_name("tensorboard")):
+                for name, value in figures.items():
+                    self._boards.add_scalar(f"{kind}/{name}", value, step)
+
+    def _add(self, line: Mapping[str, Any]) -> None:
+        text = json.dumps(line) + "\n"
+        with writing(self._path, len(text)):
+            self._file.write(text)
+            self._file.flush()
 
     def say(self, text: str) -> None:
         """Tell the user, beside the bar."""
@@ -110,9 +131,8 @@ def rewind(path: Path, step: int) -> None:
     if not path.exists():
         return
     kept = [line for line in path.read_text(encoding="utf-8").splitlines() if _step_of(line) <= step]
-    draft = path.with_name(f".{path.name}.tmp")
-    draft.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-    draft.replace(path)
+    with writing(path):
+        write_text(path, "".join(f"{line}\n" for line in kept))
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ from unflat.kernels.threads import share_threads
 from unflat.method import Method, Prediction, predict_in_pieces
 from unflat.training import checkpoint
 from unflat.training.experiment import made
+from unflat.training.lock import alone
 from unflat.training.settings import Training, seed_of
 from unflat.training.trainer import Trainer
 
@@ -31,6 +32,8 @@ class Run:
     method: Method
     figures: dict[str, float]
     """of the last evaluation; empty without validation data"""
+    warnings: tuple[str, ...] = ()
+    """symptoms of learning going wrong that the log showed, each with its step, a reason and a remedy"""
 
 
 def train(
@@ -68,10 +71,11 @@ def train(
         file = checkpoint.find(start)
         checkpoint.load_start(built, checkpoint.read(file), str(file))
     if not resume:
-        forget(folder)  # only now: the weights to start from may lie in it
+        with alone(folder):
+            forget(folder)  # only now: the weights to start from may lie in it
     trainer = Trainer(built, data, training, folder, validation, experiment, quiet=quiet)
     figures = trainer.fit()
-    return Run(folder, trainer.result.eval(), figures)
+    return Run(folder, trainer.result.eval(), figures, tuple(trainer.watch.told))
 
 
 def predict(run: Run | Method | str | Path, query: Any, *, device: str = "cpu") -> Prediction:

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,15 @@ from unflat.method import Losses, Method
 from unflat.training import checkpoint
 from unflat.training.average import RunningAverage
 from unflat.training.devices import channels_last, device_of, length, moved, uses_bf16
+from unflat.training.disk import writing
+from unflat.training.lock import alone
 from unflat.training.log import Log
 from unflat.training.optimisers import Optimiser
 from unflat.training.parallel import Processes
 from unflat.training.samples import save_samples
 from unflat.training.schedules import rate_factor
 from unflat.training.settings import Training, seed_of
+from unflat.training.watch import Watch, said
 
 
 class Diverged(ValueError):
@@ -57,6 +61,7 @@ class Trainer:
         self.quiet = quiet or not self.processes.first
         self.step = 0
         self.history: list[dict[str, Any]] = []
+        self.watch = Watch(())
         self.average: RunningAverage | None = None
         self.optimiser: Optimiser
         self._baseline: Any = None
@@ -65,13 +70,23 @@ class Trainer:
     # -- the loop ------------------------------------------------------------------------------------------------
 
     def fit(self) -> dict[str, float]:
-        """Train to the end; returns the figures of the last evaluation (none without validation data)."""
-        self._begin()
+        """Train to the end; returns the figures of the last evaluation (none without validation data).
+
+        Raises InUse if another process trains in the folder, DiskFull, Diverged.
+        """
+        locked = alone(self.folder) if self.processes.first else nullcontext()
+        with locked, checkpoint.telling_what_is_kept(self.folder):
+            self._begin()
+            self._train()
+            return self._finish()
+
+    def _train(self) -> None:
         training, losses_of = self.training, self.method.losses
         if training.compile:
             losses_of = torch.compile(losses_of)
         batches = self._batches()
         with Log(self.folder, training.steps, self.step, write=self.processes.first, quiet=self.quiet) as log:
+            self.watch = Watch(self.method.symptoms(), log.before)
             while self.step < training.steps:
                 step = self.step
                 torch.manual_seed(seed_of(training.seed, step, self.processes.rank))
@@ -87,7 +102,6 @@ class Trainer:
                 self.step += 1
                 log.count({"loss": loss, **_figures(losses), "gradient": norm}, length(batch) * self.processes.count)
                 self._report(log)
-        return self._finish()
 
     def _learn(self, losses: Losses, step: int) -> tuple[Tensor, Tensor]:
         """One update; the norm of its gradient and the loss."""
@@ -146,24 +160,25 @@ class Trainer:
     def _begin(self) -> None:
         """Prepare, or go on from the last checkpoint."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        stored = [checkpoint.read(path) for path in checkpoint.checkpoints(self.folder)[-1:]]
-        if stored:
-            _check_same(stored[0].header, self.header, self.folder)
-            checkpoint.load(self.method, stored[0].part("weights"))
+        stored = checkpoint.last(self.folder)
+        if stored is not None:
+            _check_same(checkpoint.as_now(stored, self.method), self.header, self.folder)
+            with stored.explained():
+                checkpoint.load(self.method, stored.part("weights"))
         else:
             torch.manual_seed(seed_of(self.training.seed, -1))
             self.method.prepare(self.data)
         self.optimiser = Optimiser(self.method.parameter_groups(), _names(self.method), self.training.rate)
         self._start_average()
-        if stored:
-            self.step, self.history = stored[0].header["step"], stored[0].header["history"]
-            self._began -= stored[0].header.get("seconds", 0.0)
-            self.optimiser.load(stored[0].part("optimiser"))
+        if stored is not None:
+            self.step, self.history = stored.header["step"], stored.header["history"]
+            self._began -= stored.header.get("seconds", 0.0)
+            self.optimiser.load(stored.part("optimiser"))
             if self.average is not None:
-                checkpoint.load(self.average.method, stored[0].part("average"))
+                checkpoint.load(self.average.method, stored.part("average"))
         if self.processes.first:
             checkpoint.write_json(self.folder / "settings.json", self.header)
-            if not stored:
+            if stored is None:
                 self._save()  # what was prepared is not prepared again
         self.processes.wait()
 
@@ -173,11 +188,15 @@ class Trainer:
             return
         training, last = self.training, self.step == self.training.steps
         if self.step % training.log_every == 0 or last:
-            log.line(self.step, rate=training.rate * rate_factor(training, self.step - 1))
+            means = log.line(self.step, rate=training.rate * rate_factor(training, self.step - 1))
+            for warning in self.watch.look(self.step, means):
+                log.warn(self.step, warning, said(self.step, warning))
         with log.pause():
             shown = self.data if self.validation is None else self.validation
             if training.sample_every and (self.step % training.sample_every == 0 or last):
-                save_samples(self.folder / "samples" / f"{self.step:08d}.png", self.result, shown)
+                sheet = self.folder / "samples" / f"{self.step:08d}.png"
+                with writing(sheet):
+                    save_samples(sheet, self.result, shown)
             due = training.validate_every and (self.step % training.validate_every == 0 or last)
             if due and self.validation is not None:
                 self._validate(log)
@@ -201,7 +220,9 @@ class Trainer:
         self._write_evaluation(evaluation)
 
     def _write_evaluation(self, evaluation: Evaluation) -> None:
-        checkpoint.write_json(self.folder / "evaluation.json", {"step": self.step, **evaluation.to_json()})
+        found = evaluation.to_json()
+        warnings = [*self.watch.told, *found["warnings"]]
+        checkpoint.write_json(self.folder / "evaluation.json", {"step": self.step, **found, "warnings": warnings})
 
     def _save(self) -> None:
         """A checkpoint of this step; all but the last `keep` go."""
@@ -211,12 +232,13 @@ class Trainer:
         tensors = {f"{part}/{name}": value for part, held in parts.items() for name, value in held.items()}
         header = {**self._header(), "kind": "checkpoint", "history": self.history}
         checkpoint.save(self.folder / "checkpoints" / checkpoint.STEP_FILE.format(self.step), tensors, header)
-        checkpoint.tidy(self.folder, self.training.keep)
+        checkpoint.tidy(self.folder, self.training.keep, self.step)
         self._saved = time.monotonic()
 
     def _header(self) -> dict[str, Any]:
-        """The run's description, how far it is and how long it took."""
-        return {**self.header, "step": self.step, "seconds": round(time.monotonic() - self._began, 3)}
+        """The run's description, how far it is, how long it took, and what it was warned of."""
+        seconds = round(time.monotonic() - self._began, 3)
+        return {**self.header, "step": self.step, "seconds": seconds, "warnings": self.watch.told}
 
     def _finish(self) -> dict[str, float]:
         """The weights as a file that is complete in itself, and the last figures."""

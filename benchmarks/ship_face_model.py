@@ -36,11 +36,7 @@ def main() -> None:
         evaluation = evaluate(
             checkpoint.load_method(draft), made(experiment.test), average=average_depth(made(experiment.data))
         )
-        missed = [
-            f"{name} is {evaluation.figures[name]:.3f}, beyond {bound:.3f} ({side} is better)"
-            for name, (bound, side) in evaluation.floors.items()
-            if (evaluation.figures[name] > bound) == (side == "lower")
-        ]
+        missed = evaluation.missed()
         missed += [f"{draft.stat().st_size / 1e6:.1f} MB are more than 8"] * (draft.stat().st_size > LARGEST)
         for name, value in evaluation.figures.items():
             print(f"{name:28s} {value:8.3f}")

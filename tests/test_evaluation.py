@@ -159,6 +159,101 @@ def test_average_depth_is_the_mean_where_the_object_is() -> None:
     assert average_depth(Photos(photos.rgb, photos.names)) is None
 
 
+def test_uncovered_pixels_count_as_constant_depth_in_the_filled_figures() -> None:
+    """A method that covers half scores as one that says 1 in the other half; the baselines are those of all pixels."""
+
+    def half(depth: Tensor) -> Tensor:
+        return torch.where(torch.arange(SIZE) < SIZE // 2, depth, torch.nan)
+
+    f = evaluate(Oracle(depth_as(half)), domes()).figures
+    told = evaluate(Oracle(depth_as(lambda depth: half(depth).nan_to_num(1.0))), domes()).figures
+    whole = evaluate(Oracle(depth_as(lambda depth: depth)), domes()).figures
+    nothing = evaluate(Oracle(depth_as(lambda depth: depth * torch.nan)), domes()).figures
+    for metric in ("SIDE", "MAD"):
+        assert f[f"{metric}, filled"] == pytest.approx(told[metric]) and f[metric] == pytest.approx(0, abs=1e-3)
+        for baseline in ("average depth", "constant depth"):
+            assert f[f"{metric}, filled, {baseline}"] == pytest.approx(whole[f"{metric}, {baseline}"])
+        assert nothing[f"{metric}, filled"] == pytest.approx(whole[f"{metric}, constant depth"])
+        share = f[f"{metric}, filled"] / whole[f"{metric}, average depth"]
+        assert f[f"{metric}, filled / average depth"] == pytest.approx(share)
+
+
+def with_landmarks(count: int = 40) -> Photos:
+    """Domes with landmarks at random places, some outside the object, each with the depth of a dome without an end."""
+    photos, rng = domes(count), np.random.default_rng(5)
+    where = rng.uniform(0, SIZE, (count, 6, 2))
+    assert photos.depth is not None
+    height = (1 - np.nanmin(photos.depth, (1, 2)))[:, None] / 0.9
+    radius = ((where / SIZE * 2 - 1) ** 2).sum(-1)
+    depth = 1 - height * (0.9 - radius)
+    return replace(photos, landmarks=np.concatenate([where, depth[..., None]], -1).astype(np.float32))
+
+
+def test_depth_at_landmarks_is_correlated_over_the_photos() -> None:
+    photos = with_landmarks()
+    f = evaluate(Oracle(depth_as(lambda depth: depth)), photos, piece=7).figures
+    assert 0.9 < f["landmark correlation"] <= 1
+    assert f["landmark correlation, ground truth"] == pytest.approx(f["landmark correlation"], abs=1e-6)
+    assert f["landmark correlation, sum"] == pytest.approx(6 * f["landmark correlation"])
+    assert 0.03 < f["landmark correlation, random"] < 0.3, "absolute values: chance is above 0"
+    assert f["landmark correlation, random"] < f["landmark correlation, average depth"]
+    assert 0.5 < f["landmarks compared"] < 0.9, "some lie beside the domes"
+    inverted = evaluate(Oracle(depth_as(lambda depth: 2 - depth)), photos).figures
+    assert inverted["landmark correlation"] == pytest.approx(f["landmark correlation"], abs=1e-6)
+
+
+def test_the_average_baseline_is_the_average_depth_at_the_landmarks() -> None:
+    photos = with_landmarks()
+    average = average_depth(domes(40, seed=1))
+    assert average is not None
+    f = evaluate(Oracle(depth_as(lambda depth: average.expand_as(depth))), photos, average=average).figures
+    assert f["landmark correlation, average depth"] == pytest.approx(f["landmark correlation"])
+    assert f["landmarks compared"] == 1
+    flat = evaluate(Oracle(depth_as(torch.ones_like)), photos, average=average).figures
+    assert flat["landmark correlation"] == 0, "what does not vary correlates with nothing"
+
+
+def spotted(shift: int = 0) -> Photos:
+    """Grey squares on black, with a bright spot on one side in the middle of the row; truth: the spot and its mirror
+    place. `shift` moves all to the right, so that the picture's mirror image is not the object's."""
+    rgb, mask = np.zeros((4, SIZE, SIZE, 3), np.uint8), np.zeros((4, SIZE, SIZE), bool)
+    asymmetric = np.zeros((4, SIZE, SIZE), bool)
+    rgb[:, 2:14, 2 + shift : 14 + shift], mask[:, 2:14, 2 + shift : 14 + shift] = 100, True
+    rgb[:3, 6:9, 3 + shift : 6 + shift] = 200
+    asymmetric[:3, 6:9, 3 + shift : 6 + shift] = asymmetric[:3, 6:9, 10 + shift : 13 + shift] = True
+    return Photos(rgb, "abcd", mask=mask, asymmetric=asymmetric)
+
+
+def test_low_confidence_finds_what_is_not_symmetric() -> None:
+    """The fourth picture has nothing to find and is left out; outside of the object nothing is asked."""
+
+    def sure(photos: Photos) -> Prediction:
+        assert photos.asymmetric is not None and photos.mask is not None
+        unsure = torch.tensor(photos.asymmetric | ~photos.mask)
+        return Prediction(confidence=1 - 0.5 * unsure.float())
+
+    for shift in (0, 1):
+        result = evaluate(Oracle(sure), spotted(shift), piece=3)
+        assert result.figures["symmetry AP"] == 1 and np.isnan(result.per_image["symmetry AP"][3])
+        assert result.figures["symmetry AP, chance"] == pytest.approx(18 / 144)
+        mirrored = result.figures["symmetry AP, mirrored photo"]
+        assert mirrored == 1 if shift == 0 else mirrored < 0.9
+    blind = evaluate(Oracle(lambda photos: Prediction(confidence=torch.ones(len(photos), SIZE, SIZE))), spotted())
+    assert blind.figures["symmetry AP"] == pytest.approx(18 / 144)
+
+
+def test_what_is_beyond_its_floor_is_said() -> None:
+    good = evaluate(Oracle(depth_as(lambda depth: depth)), domes())
+    assert good.missed() == []
+    assert good.missed({"coverage": (1.5, "higher"), "SIDE": (1.0, "lower")}) == [
+        "coverage is 1.000, beyond 1.500 (higher is better)"
+    ]
+    inverted = evaluate(Oracle(depth_as(lambda depth: 2 - depth)), domes()).missed()
+    assert [sentence.partition(" is ")[0] for sentence in inverted] == ["better than the twin", "SIDE", "MAD"]
+    nothing = evaluate(Oracle(depth_as(lambda depth: depth * torch.nan)), domes()).missed()
+    assert any(sentence.startswith("SIDE is nan") for sentence in nothing)
+
+
 def test_no_pictures_are_an_error() -> None:
     with pytest.raises(ValueError, match="there are no pictures to evaluate"):
         evaluate(Oracle(depth_as(lambda depth: depth)), domes()[:0])

@@ -2,7 +2,8 @@
 
 Figures have the names that tables print: `SIDE` in units of 1e-2, `MAD` (between normals) and yaws in degrees, shares
 in [0, 1]. The two trivial baselines are scored on the same pixels as the method: constant depth, and the per-pixel mean
-of the training depths.
+of the training depths. `SIDE` and `MAD` leave out what the method does not cover, as the paper does; `SIDE, filled`
+and `MAD, filled` count it as constant depth. What the figures of landmarks and symmetry are is in docs/conventions.md.
 """
 
 import math
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from rich.table import Table
 from torch import Tensor
 
@@ -20,7 +21,8 @@ from unflat.data.kinds import Photos
 from unflat.geometry.cameras import Pinhole
 from unflat.geometry.rotations import euler_from_rotation
 from unflat.method import Method, Prediction, predictions
-from unflat.metrics.depth import depth_scores, yaw_slope
+from unflat.metrics.depth import absolute_correlation, depth_scores, filled, landmark_depth, yaw_slope
+from unflat.metrics.ranking import average_precision
 from unflat.records import Record, Side, Source
 
 LOWER_IS_BETTER = ("SIDE", "MAD", "MAE", "reconstruction")
@@ -62,6 +64,18 @@ class Evaluation:
             average, constant = (self.figures[f"{metric}, {kind} depth"] for kind in ("average", "constant"))
             floors[metric] = (min(average, 0.6 * constant), "lower")
         return floors
+
+    def missed(self, floors: Mapping[str, tuple[float, Side]] | None = None) -> list[str]:
+        """What is beyond its floor, a sentence each; of `self.floors` unless others are given.
+
+        A figure that was not measured, or could not be, is missed.
+        """
+        found = []
+        for name, (bound, side) in (self.floors if floors is None else floors).items():
+            value = self.figures.get(name, math.nan)
+            if not (value <= bound if side == "lower" else value >= bound):
+                found.append(f"{name} is {value:.3f}, beyond {bound:.3f} ({side} is better)")
+        return found
 
     def records(self, blank: Record, published: Mapping[str, float], *, floors: bool = True) -> list[Record]:
         """The claims to append: `blank` (method, experiment, seed, command, seconds, …) with each figure filled in.
@@ -115,6 +129,8 @@ class _Seen:
 
     per_image: dict[str, list[Tensor]] = field(default_factory=dict)
     yaw: list[Tensor] = field(default_factory=list)
+    landmarks: list[Tensor] = field(default_factory=list)
+    """[4 b k]: depth at each landmark as predicted, true, and average, and the landmark's own"""
 
     def add(self, scores: Mapping[str, Tensor]) -> None:
         for name, values in scores.items():
@@ -138,12 +154,18 @@ def evaluate(
         seen.add(_appearance(prediction, part))
         if prediction.depth is not None and part.depth is not None and average is not None:
             seen.add(_shape(prediction.depth.cpu(), part, average))
+            if part.landmarks is not None:
+                seen.landmarks.append(_at_landmarks(prediction.depth.cpu(), part, average))
+        if prediction.confidence is not None and part.asymmetric is not None:
+            seen.add(_symmetry(prediction.confidence.cpu(), part, part.asymmetric))
         if prediction.cameras is not None:
             seen.yaw.append(euler_from_rotation(prediction.cameras.camera_from_world.rotation.cpu())[:, 1])
     per_image = {name: torch.cat(values).numpy() for name, values in seen.per_image.items()}
     figures = {name: _mean(values) for name, values in per_image.items()}
     if "SIDE" in figures:
         figures |= _shares(per_image, figures)
+    if seen.landmarks:
+        figures |= _landmarks(torch.cat(seen.landmarks, 1))
     if seen.yaw:
         figures |= _view(torch.cat(seen.yaw), photos)
     return Evaluation(figures, per_image, tuple(photos.names), _warnings(figures))
@@ -189,7 +211,60 @@ def _shape(depth: Float[Tensor, "b h w"], photos: Photos, average: Float[Tensor,
     scores = {"SIDE": 100 * ours.side, "MAD": ours.mad, "coverage": ours.coverage, "MAE": ours.mae}
     scores |= {"SIDE, average depth": 100 * mean.side, "MAD, average depth": mean.mad}
     scores |= {"SIDE, constant depth": 100 * constant.side, "MAD, constant depth": constant.mad}
+    everywhere = (filled(depth), average.expand_as(truth), torch.ones_like(truth))
+    for suffix, whole in zip(("", ", average depth", ", constant depth"), everywhere, strict=True):
+        over_all = depth_scores(whole, truth, camera)
+        scores |= {f"SIDE, filled{suffix}": 100 * over_all.side, f"MAD, filled{suffix}": over_all.mad}
     return scores | {"SIDE of the twin": 100 * ours.side_twin, "MAD of the twin": ours.mad_twin}
+
+
+def _at_landmarks(
+    depth: Float[Tensor, "b h w"], photos: Photos, average: Float[Tensor, "h w"]
+) -> Float[Tensor, "4 b k"]:
+    """Depth at the landmarks: predicted, of the true depth map, of the average, and the landmarks' own."""
+    landmarks = torch.tensor(np.asarray(photos.landmarks), dtype=torch.float64)
+    maps = (depth, torch.tensor(np.asarray(photos.depth)), average.expand_as(depth))
+    return torch.stack([*(landmark_depth(one.double(), landmarks) for one in maps), landmarks[..., 2]])
+
+
+def _landmarks(depths: Float[Tensor, "4 n k"]) -> dict[str, float]:
+    """Keypoint-depth correlation (the 3DFAW table of Unsup3D): the sum over landmarks as published, and their mean.
+
+    What cannot be correlated, such as a constant, counts as 0.
+    """
+    predicted, of_truth, of_average, true = depths
+    random = torch.rand(true.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+    def mean(sampled: Float[Tensor, "n k"]) -> float:
+        return float(absolute_correlation(sampled, true).nan_to_num(0.0).mean())
+
+    name, compared = "landmark correlation", float((~predicted.isnan()).double().mean())
+    figures = {name: mean(predicted), f"{name}, sum": mean(predicted) * true.shape[1], "landmarks compared": compared}
+    baselines = {"ground truth": of_truth, "average depth": of_average, "random": random}
+    return figures | {f"{name}, {baseline}": mean(sampled) for baseline, sampled in baselines.items()}
+
+
+def _symmetry(
+    confidence: Float[Tensor, "b h w"], photos: Photos, asymmetric: Bool[np.ndarray, "b h w"]
+) -> dict[str, Tensor]:
+    """Average precision with which low confidence finds what is not symmetric, over the object's pixels.
+
+    Beside it, that of the difference between the photo and its mirror image, and of chance.
+    """
+    rgb = np.asarray(photos.rgb).astype(np.float64)
+    difference = np.abs(rgb - rgb[:, :, ::-1]).mean(-1)
+    seen = np.ones(asymmetric.shape, bool)
+    if photos.mask is not None or photos.depth is not None:
+        seen = np.asarray(photos.mask) if photos.mask is not None else ~np.isnan(np.asarray(photos.depth))
+    scores: dict[str, list[float]] = {}
+    for i, where in enumerate(seen):
+        wanted = np.asarray(asymmetric[i])[where]
+        ranked = {"": 1 - confidence[i].double().numpy(), ", mirrored photo": difference[i]}
+        for name, score in ranked.items():
+            scores.setdefault(f"symmetry AP{name}", []).append(average_precision(score[where], wanted))
+        share = float(wanted.mean()) if wanted.any() else math.nan
+        scores.setdefault("symmetry AP, chance", []).append(share)
+    return {name: torch.tensor(values, dtype=torch.float64) for name, values in scores.items()}
 
 
 def _shares(per_image: Mapping[str, np.ndarray], figures: Mapping[str, float]) -> dict[str, float]:
@@ -198,7 +273,7 @@ def _shares(per_image: Mapping[str, np.ndarray], figures: Mapping[str, float]) -
     better = (per_image["SIDE"] < per_image["SIDE of the twin"])[scored]
     bulging = (per_image["MAD"] < per_image["MAD of the twin"])[scored]
     shares = {"scored": float(scored.mean()), "better than the twin": _mean(better), "bulging": _mean(bulging)}
-    for metric in ("SIDE", "MAD"):
+    for metric in ("SIDE", "MAD", "SIDE, filled", "MAD, filled"):
         for baseline in ("average depth", "constant depth"):
             shares[f"{metric} / {baseline}"] = figures[metric] / max(figures[f"{metric}, {baseline}"], 1e-12)
     return shares

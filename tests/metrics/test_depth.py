@@ -8,7 +8,19 @@ import torch
 from torch import Tensor
 
 from unflat.geometry.cameras import Pinhole
-from unflat.metrics.depth import coverage, depth_scores, erode, mad, pearson, side, yaw_slope
+from unflat.metrics.depth import (
+    absolute_correlation,
+    coverage,
+    depth_scores,
+    erode,
+    filled,
+    landmark_correlation,
+    landmark_depth,
+    mad,
+    pearson,
+    side,
+    yaw_slope,
+)
 
 CAMERA = Pinhole.across_centres(24, math.radians(10))
 EVERYWHERE = torch.ones(1, 24, 24, dtype=torch.bool)
@@ -93,6 +105,78 @@ def test_uncovered_pixels_are_counted_and_not_scored() -> None:
     assert float(scores.side) == 0 and float(scores.mad) == 0
     filled = depth.nan_to_num(nan=1.2)  # as if a background plane were a prediction
     assert float(depth_scores(filled, truth, CAMERA).side) > 0.01
+
+
+def test_filled_every_pixel_of_the_eroded_true_mask_is_scored() -> None:
+    """By brute force: pixel by pixel, uncovered ones at depth 1, normals from differences two pixels wide."""
+    truth, depth = relief(1), relief(2)
+    truth[:, :, :3] = math.nan
+    depth[:, 10:, 15:] = math.nan
+    ours, true = np.where(depth[0].isnan(), 1.0, depth[0]), truth[0].numpy()
+    rays = CAMERA.rays().double().numpy()
+    logs, angles = [], []
+    for v in range(1, 23):
+        for u in range(4, 23):
+            logs.append(math.log(ours[v, u]) - math.log(true[v, u]))
+            turned = []
+            for d in (ours, true):
+                across = d[v, u + 1] * rays[v, u + 1] - d[v, u - 1] * rays[v, u - 1]
+                down = d[v + 1, u] * rays[v + 1, u] - d[v - 1, u] * rays[v - 1, u]
+                normal = np.cross(across, down)
+                turned.append(normal / np.linalg.norm(normal))
+            angles.append(math.degrees(math.acos(min(1.0, float(turned[0] @ turned[1])))))
+    scores = depth_scores(filled(depth), truth, CAMERA)
+    assert float(scores.coverage) == 1
+    assert float(scores.side) == pytest.approx(np.std(logs), rel=1e-9)
+    assert float(scores.mad) == pytest.approx(np.mean(angles), rel=1e-6)
+
+
+def test_filled_a_whole_prediction_is_left_as_it_is() -> None:
+    assert torch.equal(filled(relief()), relief())
+
+
+def test_depth_at_a_landmark_is_bilinear_between_pixel_centres() -> None:
+    """A plane is met exactly; the first centre is at (0.5, 0.5) and the outermost half pixel takes the border's."""
+    v, u = np.mgrid[0.5:7.5:8j, 0.5:11.5:12j]
+    plane = torch.from_numpy(0.9 + 0.01 * u + 0.003 * v)[None]
+    at = torch.tensor([[[0.5, 0.5], [3.2, 6.7], [11.5, 7.5], [0.1, 3.5], [12.0, 8.0]]])
+    expected = [0.9 + 0.01 * u + 0.003 * v for u, v in ((0.5, 0.5), (3.2, 6.7), (11.5, 7.5), (0.5, 3.5), (11.5, 7.5))]
+    assert landmark_depth(plane, at)[0].tolist() == pytest.approx(expected)
+
+
+def test_a_landmark_without_predicted_depth_is_left_out() -> None:
+    depth = torch.ones(1, 4, 4)
+    depth[0, :, 2:] = math.nan
+    at = torch.tensor([[[1.9, 1.0], [2.1, 1.0], [-0.1, 1.0], [1.0, 4.1], [1.0, 4.0]]])
+    assert landmark_depth(depth, at)[0].isnan().tolist() == [False, True, True, True, False]
+    assert float(landmark_depth(depth, at)[0, 0]) == 1, "neighbours without a depth do not count"
+
+
+def test_landmark_correlation_is_numpys_over_the_photos_that_are_left() -> None:
+    rng = np.random.default_rng(3)
+    depth = torch.from_numpy(rng.uniform(0.9, 1.1, (12, 5, 5)))
+    landmarks = torch.from_numpy(np.concatenate([rng.integers(0, 5, (12, 3, 2)) + 0.5, rng.random((12, 3, 1))], -1))
+    depth[4, 2, 3], landmarks[4, 1, :2] = math.nan, torch.tensor([3.5, 2.5])
+    column, row = landmarks[..., 0].long(), landmarks[..., 1].long()
+    sampled = depth[torch.arange(12)[:, None], row, column].numpy()
+    for k, ours in enumerate(landmark_correlation(depth, landmarks)):
+        kept = ~np.isnan(sampled[:, k])
+        assert float(ours) == pytest.approx(abs(np.corrcoef(sampled[kept, k], landmarks[kept, k, 2])[0, 1]))
+    assert np.isnan(sampled).sum() >= 1
+
+
+def test_correlation_is_one_for_any_line_and_absolute_and_nothing_for_a_constant() -> None:
+    true = torch.from_numpy(np.random.default_rng(0).normal(size=(30, 3)))
+    predicted = torch.stack([3 - 2 * true[:, 0], 5 * true[:, 1], torch.full((30,), 1 / 3)], 1)
+    correlation = absolute_correlation(predicted, true)
+    assert correlation[:2].tolist() == pytest.approx([1, 1]) and correlation[2].isnan()
+    assert absolute_correlation(predicted * math.nan, true).isnan().all()
+
+
+def test_chance_is_above_zero() -> None:
+    """Of n independent pairs |r| has the mean sqrt(2 / (pi n)), about."""
+    a, b = torch.from_numpy(np.random.default_rng(0).normal(size=(2, 200, 2000)))
+    assert float(absolute_correlation(a, b).mean()) == pytest.approx(math.sqrt(2 / (math.pi * 200)), rel=0.05)
 
 
 def test_both_masks_are_eroded_before_they_meet() -> None:

@@ -2,7 +2,8 @@
 
 The protocol is Unsup3D's (S. Wu, C. Rupprecht, A. Vedaldi, CVPR 2020): depth seen in the picture's own view is
 compared where both the prediction and the truth have the object, each mask eroded by one pixel. Uncovered pixels are
-counted (coverage), never scored. NaN means "no object" in the truth and "not covered" in a prediction.
+counted (coverage), never scored, unless `filled` first. NaN means "no object" in the truth and "not covered" in a
+prediction.
 
 Everything is computed in float64 and given per picture: [b]. A picture without a common pixel scores NaN.
 """
@@ -82,6 +83,14 @@ def depth_scores(
     )
 
 
+def filled(depth: Float[Tensor, "b h w"]) -> Float[Tensor, "b h w"]:
+    """The prediction with constant depth 1, where the object stands, at the pixels that it does not cover.
+
+    Scored so, a method gains nothing by covering less: every pixel of the eroded true mask is compared.
+    """
+    return depth.nan_to_num(nan=1.0)
+
+
 def erode(mask: Bool[Tensor, "b h w"], times: int = 1) -> Bool[Tensor, "b h w"]:
     """Keep the pixels whose 3x3 neighbourhood is all in the mask; outside the picture nothing is."""
     for _ in range(times):
@@ -131,6 +140,52 @@ def pearson(a: Float[Tensor, "n *k"], b: Float[Tensor, "n *k"]) -> Float[Tensor,
     """Correlation along the first dimension; NaN where either side is constant."""
     a, b = a.double() - a.double().mean(0), b.double() - b.double().mean(0)
     return (a * b).sum(0) / (a.square().sum(0) * b.square().sum(0)).sqrt()
+
+
+def landmark_correlation(depth: Float[Tensor, "n h w"], landmarks: Float[Tensor, "n k 3"]) -> Float[Tensor, "k"]:
+    """|Pearson correlation| over the photos of predicted depth at each landmark with the landmark's own depth.
+
+    Landmarks are pixel u, pixel v (first centre at 0.5) and depth. The protocol is Unsup3D's on 3DFAW: the depth of all
+    landmarks is annotated, hidden ones too, and all are compared. A photo whose landmark has no predicted depth (see
+    `landmark_depth`) is left out of that landmark.
+    """
+    return absolute_correlation(landmark_depth(depth, landmarks), landmarks[..., 2])
+
+
+def landmark_depth(depth: Float[Tensor, "n h w"], landmarks: Float[Tensor, "n k _"]) -> Float[Tensor, "n k"]:
+    """Depth at each landmark's (u, v), bilinear between the pixels around it that have one.
+
+    NaN where the pixel that holds the landmark has none, or the landmark is outside the picture.
+    """
+    height, width = depth.shape[1:]
+    u, v = landmarks[..., 0].double(), landmarks[..., 1].double()
+    photo = torch.arange(len(depth), device=depth.device)[:, None]
+
+    def at(row: Tensor, column: Tensor) -> Tensor:
+        return depth.double()[photo, row.long().clamp(0, height - 1), column.long().clamp(0, width - 1)]
+
+    left, top = (u - 0.5).floor(), (v - 0.5).floor()
+    right_share, lower_share = u - 0.5 - left, v - 0.5 - top
+    corners = torch.stack([at(top + i, left + j) for i in (0, 1) for j in (0, 1)])
+    weights = torch.stack([y * x for y in (1 - lower_share, lower_share) for x in (1 - right_share, right_share)])
+    weights = weights.where(~corners.isnan(), 0.0)
+    sampled = (weights * corners.nan_to_num()).sum(0) / weights.sum(0)
+    inside = (u >= 0) & (u <= width) & (v >= 0) & (v <= height)
+    return sampled.where(inside & ~at(v.floor(), u.floor()).isnan(), torch.nan)
+
+
+def absolute_correlation(predicted: Float[Tensor, "n k"], true: Float[Tensor, "n k"]) -> Float[Tensor, "k"]:
+    """|Pearson correlation| along the first dimension over the pairs that are known; NaN where one side is constant."""
+    known = ~(predicted.isnan() | true.isnan())
+
+    def centred(values: Tensor) -> Tensor:
+        values = values.double().where(known, 0.0)
+        deviation = (values - values.sum(0) / known.sum(0)).where(known, 0.0)
+        constant = deviation.abs().amax(0) <= 1e-9 * values.abs().amax(0)  # but for rounding
+        return deviation.where(~constant, torch.nan)
+
+    a, b = centred(predicted), centred(true)
+    return (a * b).sum(0).abs() / (a.square().sum(0) * b.square().sum(0)).sqrt()
 
 
 class YawAgreement(NamedTuple):

@@ -1,6 +1,7 @@
 """The one interface: what a published system must say of itself, and what a user gets from it."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, ClassVar
 
@@ -71,6 +72,25 @@ class Group:
     decay: float = 0.0
     schedule: Callable[[int], float] | None = None
     """step -> factor on the rate; None takes the run's"""
+
+
+@dataclass(frozen=True)
+class Symptom:
+    """A logged figure that shows that learning goes wrong; the trainer watches for it (`training/watch.py`)."""
+
+    figure: str
+    """its name among the terms and figures of `losses`"""
+    says: str
+    """what the user is told: the reason, and what to do about it"""
+    after: int = 0
+    """steps; until then the figure says nothing"""
+    below: float = -math.inf
+    above: float = math.inf
+    """the limits between which all is well"""
+
+    def shows(self, value: float) -> bool:
+        """Whether a value of the figure is outside the limits; what is no number says nothing."""
+        return value < self.below or value > self.above
 
 
 class Method(nn.Module):
@@ -151,6 +171,18 @@ class Method(nn.Module):
     def update(self, step: int) -> bool:
         """What changes outside the gradient; True if parameters were replaced."""
         return False
+
+    def symptoms(self) -> tuple[Symptom, ...]:
+        """What in the log shows that learning goes wrong, each told once."""
+        return ()
+
+    @classmethod
+    def suited(cls, experiment: Any, data: Any) -> tuple[Any, Mapping[str, str]]:
+        """The experiment with settings for data that are not its own, and why, by setting: `config.x`, `training.x`.
+
+        Every setting that differs has its reason, and no other.
+        """
+        return experiment, {}
 
     def predict(self, query: Any) -> Prediction:
         """The answer to a query that fits in memory; see `predict_in_pieces`."""

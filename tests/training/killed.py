@@ -17,6 +17,9 @@ import torch._dynamo  # noqa: F401 (every optimiser imports it on its first use:
 from tilt import Config, Tilt, pictures
 from torch.utils.tensorboard import SummaryWriter  # noqa: F401 (the same)
 
+from unflat.method import Method
+from unflat.methods.autoencoders.unsup3d import Unsup3D
+from unflat.networks import self_supervised
 from unflat.training import checkpoint
 from unflat.training.run import train
 from unflat.training.settings import Training
@@ -37,24 +40,42 @@ def processes() -> ForkServerContext:
     return context
 
 
-def train_here(folder: Path, training: Training, config: Config) -> None:
-    train(Tilt, pictures(), out=folder, config=config, training=training, validation=pictures(3, seed=1), quiet=True)
+def train_here(folder: Path, training: Training, config: Any) -> None:
+    """Train the method whose settings these are on a few pictures of noise: the tiny one, or Unsup3D."""
+    if isinstance(config, Config):
+        method: type[Method] = Tilt
+        data, validation = pictures(), pictures(3, seed=1)
+    else:
+        method, data, validation = Unsup3D, pictures(6, size=16), pictures(3, seed=1, size=16)
+        self_supervised.STEPS = 3  # of `features="self"`: as many as show that they are the same
+    train(method, data, out=folder, config=config, training=training, validation=validation, quiet=True)
 
 
-def train_until(folder: Path, training: Training, config: Config, seconds: float | None, sync: int | None) -> None:
-    """Train, and die by SIGKILL after some seconds or at the `sync`-th time that a file goes to the disk."""
+MOMENTS: dict[str, tuple[Any, str]] = {
+    "sync": (checkpoint, "_to_disk"),
+    "write": (checkpoint, "save_file"),
+    "prepare of Tilt": (Tilt, "prepare"),
+    "prepare of Unsup3D": (self_supervised, "_two_crops"),
+    "rename": (Path, "replace"),
+}
+"""what is called at moments of special interest, as a module or class and a name in it"""
+
+
+def train_until(folder: Path, training: Training, config: Any, seconds: float | None, moment: str, times: int) -> None:
+    """Train, and die by SIGKILL after some seconds, or when the moment has come for the `times`-th time, from 0 on."""
     if seconds is not None:
         threading.Thread(target=_die_after, args=(seconds,), daemon=True).start()
-    if sync is not None:
-        checkpoint._to_disk = _dying(checkpoint._to_disk, sync)
+    if moment:
+        owner, name = MOMENTS[moment]
+        setattr(owner, name, _dying(getattr(owner, name), times, half_written=moment == "write"))
     train_here(folder, training, config)
 
 
 def run_until(
-    folder: Path, training: Training, config: Config, *, seconds: float | None = None, sync: int | None = None
+    folder: Path, training: Training, config: Any, *, seconds: float | None = None, moment: str = "", times: int = 0
 ) -> bool:
     """`train_until` in another process; whether it was killed."""
-    process = processes().Process(target=train_until, args=(folder, training, config, seconds, sync))
+    process = processes().Process(target=train_until, args=(folder, training, config, seconds, moment, times))
     process.start()
     process.join()
     assert process.exitcode in (0, -signal.SIGKILL), process.exitcode
@@ -66,19 +87,21 @@ def _die_after(seconds: float) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _dying(function: Callable[..., Any], times: int) -> Callable[..., Any]:
+def _dying(function: Callable[..., Any], times: int, half_written: bool) -> Callable[..., Any]:
     left = [times]
 
     def counted(*arguments: Any) -> Any:
         left[0] -= 1
         if left[0] < 0:
+            if half_written:  # as safetensors leaves it when it is killed
+                Path(arguments[1]).with_name(".tmpAb12Cd").write_bytes(b"half")
             os.kill(os.getpid(), signal.SIGKILL)
         return function(*arguments)
 
     return counted
 
 
-def train_as(rank: int, count: int, port: int, folder: Path, training: Training, config: Config) -> None:
+def train_as(rank: int, count: int, port: int, folder: Path, training: Training, config: Any) -> None:
     """Train as one of several processes, as torchrun would start them."""
     os.environ.update(
         RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(count), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port)

@@ -1,6 +1,7 @@
 """Weights on disk: complete, whole or absent, and refused with a reason."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from unflat.catalogue import UnknownMethod
 from unflat.method import Prediction, predict_in_pieces
 from unflat.training import checkpoint
 from unflat.training.checkpoint import CheckpointError
-from unflat.training.run import build
+from unflat.training.run import build, train
 from unflat.training.settings import Training
 
 
@@ -196,3 +197,149 @@ def test_how_photos_were_cropped_goes_along() -> None:
     photos = pictures()
     photos.crop.update(kind="face", scale=1.25)
     assert checkpoint.describe(method(), None, photos)["crop"] == {"kind": "face", "scale": 1.25}
+
+
+# -- damage ---------------------------------------------------------------------------------------------------------
+
+
+def test_one_changed_bit_anywhere_is_found(tmp_path: Path) -> None:
+    """Every third byte of a small file, header and tensors; only what makes no difference may pass."""
+    path = tmp_path / "w.safetensors"
+    checkpoint.save(path, {"a": torch.arange(3.0), "b": torch.zeros(0), "c": torch.tensor(True)}, json.loads(header()))
+    content, whole = path.read_bytes(), checkpoint.read(path)
+    assert len(content) > 500
+    for place in range(0, len(content), 3):
+        path.write_bytes(content[:place] + bytes([content[place] ^ (1 << place % 8)]) + content[place + 1 :])
+        try:
+            found = checkpoint.read(path)
+        except CheckpointError:
+            continue
+        # a name of the sum itself that is not known any more: then nothing is compared, and all the rest is sound
+        assert found.header == whole.header, place
+        assert all(found.tensors[name].equal(value) for name, value in whole.tensors.items()), place
+
+
+def checkpoint_of(folder: Path, step: int) -> Path:
+    path = folder / "checkpoints" / checkpoint.STEP_FILE.format(step)
+    built = method(step)
+    tensors = {f"weights/{name}": value for name, value in built.state_dict().items()}
+    checkpoint.save(path, tensors, {**checkpoint.describe(built), "kind": "checkpoint", "step": step})
+    return path
+
+
+def damage(path: Path, how: str) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[:-7] if how == "cut" else content[:-3] + bytes([content[-3] ^ 4]) + content[-2:])
+
+
+@pytest.mark.parametrize(
+    ("how", "says"), [("cut", "cannot be read as safetensors"), ("flipped", "is not as it was written: its sum is not")]
+)
+def test_a_damaged_last_checkpoint_is_passed_over(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, how: str, says: str
+) -> None:
+    assert checkpoint.last(tmp_path) is None
+    paths = [checkpoint_of(tmp_path, step) for step in (7, 14, 21)]
+    for path in paths[1:]:
+        damage(path, how)
+    stored = checkpoint.last(tmp_path)
+    assert stored is not None and stored.header["step"] == 7 and stored.path == paths[0]
+    assert f"step_00000021.safetensors {says}" in caplog.text
+    assert "Going on from step 7 instead (step_00000007.safetensors)" in caplog.text
+    damage(paths[0], how)
+    with pytest.raises(CheckpointError, match=rf"{says}.*There is no other checkpoint to go on from: begin again with"):
+        checkpoint.last(tmp_path)
+    saved(tmp_path / "checkpoints" / "best.safetensors")
+    with pytest.raises(CheckpointError, match=r"\(--no-resume\), in another folder from its best weights \(--start "):
+        checkpoint.last(tmp_path)
+
+
+def test_what_is_not_damaged_is_not_passed_over(tmp_path: Path) -> None:
+    """A checkpoint of a newer version is refused, and not quietly replaced by an older one."""
+    checkpoint_of(tmp_path, 7)
+    tensors = {"weights/x": torch.ones(1)}
+    said = {**json.loads(header(format=2)), "versions": {"unflat": "999.1"}}
+    checkpoint.save(tmp_path / "checkpoints" / checkpoint.STEP_FILE.format(14), tensors, said)
+    with pytest.raises(CheckpointError, match=r"has format 2, .* reads 1\. It was written by unflat 999\.1, this is "):
+        checkpoint.last(tmp_path)
+
+
+def test_a_damaged_run_ends_as_if_it_had_not_been(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    training = Training(steps=9, rate=1e-2, save_every=3, sample_every=0, keep=2, threads=1)
+
+    def trained(folder: Path, steps: int) -> Any:
+        return train(Tilt, pictures(), out=folder, training=replace(training, steps=steps), quiet=True).method
+
+    whole = trained(tmp_path / "whole", 9)
+    trained(tmp_path / "run", 6)
+    damage(checkpoint.checkpoints(tmp_path / "run")[-1], "flipped")
+    resumed = trained(tmp_path / "run", 9)
+    assert "Going on from step 3 instead" in caplog.text
+    assert all(resumed.state_dict()[name].equal(value) for name, value in whole.state_dict().items())
+
+
+def test_tidying_keeps_the_last_good_ones_and_drops_drafts(tmp_path: Path) -> None:
+    """A damaged checkpoint from later than the run has got must not take the place of a good one."""
+    for step in (3, 6, 9, 21):
+        checkpoint_of(tmp_path, step)
+    for name in (".part-abc.safetensors", ".tmpAb12Cd", "checkpoints/.part-x", "checkpoints/.tmpZz99Yy", "mine.tmp"):
+        (tmp_path / name).write_text("half")
+    checkpoint.tidy(tmp_path, 2, 9)
+    assert [int(path.stem[5:]) for path in checkpoint.checkpoints(tmp_path)] == [6, 9]
+    assert {path.name for path in tmp_path.rglob("*") if path.is_file()} == {
+        "step_00000006.safetensors", "step_00000009.safetensors", "mine.tmp",
+    }  # fmt: skip
+
+
+# -- other versions -------------------------------------------------------------------------------------------------
+
+
+def written_by(path: Path, version: str, change: Any) -> Path:
+    """A file of weights as another version might have written it."""
+    built = method()
+    said = {**checkpoint.describe(built, Training()), "kind": "weights", "versions": {"unflat": version}}
+    tensors = dict(built.state_dict())
+    change(said, tensors)
+    checkpoint.save(path, tensors, said)
+    return path
+
+
+NEWER = r"It was written by unflat 999\.1, this is \S+: install that version or a later one \(pip install 'unflat>=999"
+OLDER = (
+    r"It was written by unflat 0\.0\.1, this is \S+: use that version \(pip install 'unflat==0\.0\.1'\), or train again"
+)
+
+
+@pytest.mark.parametrize(("version", "advice"), [("999.1", NEWER), ("0.0.1", OLDER)])
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda said, tensors: said["config"].update(sharpness=2), "Config has no field 'sharpness'"),
+        (lambda said, tensors: tensors.pop("mean"), "they lack mean and have nothing beside"),
+        (lambda said, tensors: tensors.update(new=torch.ones(1)), "they lack nothing and have new beside"),
+    ],
+    ids=["setting", "missing buffer", "unknown weight"],
+)
+def test_what_another_version_wrote_says_so(tmp_path: Path, change: Any, says: str, version: str, advice: str) -> None:
+    path = written_by(tmp_path / "w.safetensors", version, change)
+    with pytest.raises(CheckpointError, match=rf"w\.safetensors: .*{says}.*{advice}"):
+        checkpoint.load_method(path, Tilt)
+
+
+def test_a_method_of_a_newer_version_says_so(tmp_path: Path) -> None:
+    path = written_by(tmp_path / "w.safetensors", "999.1", lambda said, tensors: None)
+    with pytest.raises(UnknownMethod, match=f"there is no method 'tilt'.*{NEWER}"):
+        checkpoint.load_method(path)
+
+
+def test_settings_that_an_older_version_did_not_know_take_their_defaults(tmp_path: Path) -> None:
+    def forget(said: Any, tensors: Any) -> None:
+        del said["config"]["batch_size"], said["training"]["hold"], said["training"]["keep"]
+
+    path = written_by(tmp_path / "w.safetensors", "0.0.1", forget)
+    assert checkpoint.load_method(path, Tilt).config == Config()
+    stored, now = checkpoint.read(path), checkpoint.describe(method(), Training())
+    assert checkpoint.differences(stored.header, now) == ["batch_size was None, is 3", "hold was None, is 0.0"]
+    assert checkpoint.differences(checkpoint.as_now(stored, method()), now) == []
+    other = checkpoint.describe(method(batch_size=2), Training())
+    assert checkpoint.differences(checkpoint.as_now(stored, method()), other) == ["batch_size was 3, is 2"]

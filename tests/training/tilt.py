@@ -83,10 +83,10 @@ def _bad_root(image: Tensor) -> Tensor:
     return (image * 0).square().sum().sqrt()
 
 
-def pictures(count: int = 7, seed: int = 0) -> Photos:
+def pictures(count: int = 7, seed: int = 0, size: int = SIZE) -> Photos:
     """Random colours over a random tilt."""
     rng = np.random.default_rng(seed)
-    rgb = rng.integers(0, 256, (count, SIZE, SIZE, 3), dtype=np.uint8)
-    across = np.linspace(-0.05, 0.05, SIZE, dtype=np.float32)
+    rgb = rng.integers(0, 256, (count, size, size, 3), dtype=np.uint8)
+    across = np.linspace(-0.05, 0.05, size, dtype=np.float32)
     depth = 1 + rng.normal(size=(count, 1, 1)).astype(np.float32) * across[None, None] + across[None, :, None]
     return Photos(rgb, [f"picture {i}" for i in range(count)], depth=depth.astype(np.float32))

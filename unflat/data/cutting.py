@@ -152,7 +152,9 @@ def _said(line: Mapping[str, Any], square: Box, size: int) -> dict[str, np.ndarr
         if line.get(what) is not None:
             try:
                 said[what] = np.array(line[what], np.float32).reshape(shape)
-            except (TypeError, ValueError) as error:
+                if not np.isfinite(said[what]).all():
+                    raise ValueError("not all of its numbers are finite")
+            except (TypeError, ValueError, OverflowError) as error:
                 raise PictureError(f"has a {what} in truth.jsonl that makes no sense ({error})") from error
     if "landmarks" in said:
         said["landmarks"] = truth.cut_landmarks(said["landmarks"], square, size)

@@ -61,7 +61,7 @@ def open_picture(path: Path, at_least: int | None = None) -> Picture:
     """
     try:
         with Image.open(path) as image:
-            _refuse_bomb(image.size)
+            refuse_bomb(image.size)
             stored = image.size
             if at_least is not None and min(stored) > 2 * at_least:
                 image.draft("RGB", _with_shorter_side(stored, 2 * at_least))
@@ -108,7 +108,7 @@ def rgb_and_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
 def _eight_bit(image: Image.Image) -> np.ndarray:
     """Deep grey values as uint8. 16 bits are divided by 257; for other integers and for floats the range decides:
     up to 1 (floats), up to 255, up to 65535, or up to the largest value."""
-    values = np.nan_to_num(np.asarray(image).astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    values = np.nan_to_num(np.asarray(image), nan=0.0, posinf=0.0, neginf=0.0)
     largest = float(values.max())
     if image.mode.startswith("I;16") or image.format == "PNG":
         white = 65535.0
@@ -116,7 +116,11 @@ def _eight_bit(image: Image.Image) -> np.ndarray:
         white = 1.0
     else:
         white = next((limit for limit in (255.0, 65535.0) if largest <= limit), largest)
-    return np.clip(np.round(values * (255 / white)), 0, 255).astype(np.uint8)
+    eight = np.empty(values.shape, np.uint8)
+    for rows in range(0, len(values), 256):  # in pieces: doubles of a large scan would take eight times its size
+        scaled = values[rows : rows + 256].astype(np.float64) * (255 / white)
+        eight[rows : rows + 256] = np.clip(np.round(scaled), 0, 255)
+    return eight
 
 
 def _from_lab(image: Image.Image) -> Image.Image:
@@ -138,10 +142,11 @@ def _with_shorter_side(size: tuple[int, int], shorter: int) -> tuple[int, int]:
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def _refuse_bomb(size: tuple[int, int]) -> None:
+def refuse_bomb(size: tuple[int, int]) -> None:
+    """Raise Image.DecompressionBombError from Pillow's limit on; Pillow itself only warns up to twice that."""
     limit = Image.MAX_IMAGE_PIXELS
     if limit is not None and size[0] * size[1] > limit:
-        raise PictureError(_bomb_text(f"{size[0]}x{size[1]} pixels, limit {limit}"))
+        raise Image.DecompressionBombError(f"{size[0]}x{size[1]} pixels, limit {limit}")
 
 
 def _bomb_text(found: str) -> str:

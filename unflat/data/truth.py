@@ -21,7 +21,7 @@ from PIL import Image
 
 from unflat.data.crops import cut
 from unflat.data.detection import Box
-from unflat.data.pictures import PictureError
+from unflat.data.pictures import PictureError, refuse_bomb
 
 IMAGE_FOLDERS = ("image", "images")
 MAP_FOLDERS = ("depth", "depths", "mask", "masks", "normals", "albedo")
@@ -100,11 +100,11 @@ def read_world(home: Path) -> World:
     said: dict[str, Any] = {}
     for place in (home.parent, home):
         if (place / "world.json").is_file():
-            said = _json(place / "world.json", (place / "world.json").read_text(encoding="utf-8"))
+            said = _json(place / "world.json", _text(place / "world.json"))
     lines = {}
     table = home / "truth.jsonl"
     if table.is_file():
-        for number, text in enumerate(table.read_text(encoding="utf-8").splitlines(), 1):
+        for number, text in enumerate(_text(table).splitlines(), 1):
             if text.strip():
                 line = _json(f"{table}, line {number}", text)
                 name = line.get("name", line.get("file"))
@@ -113,16 +113,29 @@ def read_world(home: Path) -> World:
                 lines[PurePosixPath(name).stem] = line
     try:
         view = said.get("field_of_view")
+        view = None if view is None else float(view)
         near, far = float(said.get("depth_near", NEAR)), float(said.get("depth_far", FAR))
-        return World(None if view is None else float(view), near, far, lines)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise TruthError(f"the world.json of {home} holds no numbers where it should ({error})") from error
+    if not (view is None or 0 < view < math.pi) or not 0 < near < far < math.inf:
+        raise TruthError(
+            f"the world.json of {home} says field_of_view {view}, depth_near {near}, depth_far {far}: an angle between "
+            "0 and pi and two distances above 0, the nearer one first, are needed"
+        )
+    return World(view, near, far, lines)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise TruthError(f"{path} is no text in UTF-8 ({error})") from error
 
 
 def _json(where: Path | str, text: str) -> dict[str, Any]:
     try:
         said = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise TruthError(f"{where} is no JSON ({error})") from error
     if not isinstance(said, dict):
         raise TruthError(f"{where} is no JSON object")
@@ -138,7 +151,7 @@ def read_depth(path: Path, near: float = NEAR, far: float = FAR) -> np.ndarray:
     """
     try:
         if path.suffix == ".npy":
-            depth = np.load(path).astype(np.float32)
+            depth = _mapped(path).astype(np.float32)
             depth[~(np.isfinite(depth) & (depth > 0))] = np.nan
         else:
             depth = _depth_of_picture(path, near, far)
@@ -151,8 +164,14 @@ def read_depth(path: Path, near: float = NEAR, far: float = FAR) -> np.ndarray:
     return depth
 
 
+def _mapped(path: Path) -> np.ndarray:
+    """An array that is not read before it is known to be as long as it says."""
+    return np.load(path, mmap_mode="r")
+
+
 def _depth_of_picture(path: Path, near: float, far: float) -> np.ndarray:
     with Image.open(path) as image:
+        refuse_bomb(image.size)
         near, far = float(image.info.get("near", near)), float(image.info.get("far", far))
         deep = image.mode.startswith("I")
         if not deep and image.mode != "L":
@@ -166,9 +185,10 @@ def read_mask(path: Path) -> np.ndarray:
     """bool [h, w]: over half of white, or of the transparency if there is some; .npy: other than zero."""
     try:
         if path.suffix == ".npy":
-            mask = np.load(path) > 0.5
+            mask = _mapped(path) > 0.5
         else:
             with Image.open(path) as image:
+                refuse_bomb(image.size)
                 layer = image.getchannel("A") if image.mode in ("RGBA", "LA") else image
                 values = np.asarray(layer if layer.mode.startswith("I") else layer.convert("L"))
                 mask = values > (32767 if layer.mode.startswith("I") else 127)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from unflat.networks.convolution import Decoder, Encoder, Regressor, TwoScaleDecoder, stages_of
+from unflat.networks.convolution import Decoder, Encoder, Regressor, TwoScaleDecoder, doubled, stages_of
 
 
 def millions(*networks: nn.Module) -> float:
@@ -93,3 +93,37 @@ def test_the_picture_reaches_the_map_only_through_its_code() -> None:
     jacobian = torch.autograd.functional.jacobian(lambda x: decoder(encoder(x)).flatten(), picture).flatten(1)
     assert int(torch.linalg.matrix_rank(jacobian, rtol=1e-4)) <= 5
     assert math.isfinite(float(jacobian.abs().max()))
+
+
+@pytest.mark.parametrize("side", [1, 2, 8])
+def test_doubling_in_the_convolution_is_doubling_before_it(side: int, generator: torch.Generator) -> None:
+    x, weight = torch.randn(2, 3, side, side, generator=generator), torch.randn(5, 3, 3, 3, generator=generator)
+    results = []
+    for convolve in (
+        doubled,
+        lambda x, w: nn.functional.conv2d(nn.functional.interpolate(x, scale_factor=2), w, padding=1),
+    ):
+        leaves = [x.clone().requires_grad_(), weight.clone().requires_grad_()]
+        y = convolve(*leaves)
+        (y * torch.linspace(-1, 1, y.numel()).view_as(y)).sum().backward()
+        results.append([y.detach(), *(leaf.grad for leaf in leaves)])
+    for ours, expected in zip(*results, strict=True):
+        torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_computing_neighbours_together_changes_nothing(layout: torch.memory_format) -> None:
+    torch.manual_seed(0)
+    networks = [Encoder(32, 8, 12), Decoder(32, 8, 12, 3), Encoder(32, 8, 12, norm=False)]
+    inputs = [torch.rand(2, 3, 32, 32), torch.randn(2, 12), torch.rand(2, 3, 32, 32)]
+    for network, given in zip(networks, inputs, strict=True):
+        for part in network:
+            part.to(memory_format=layout)
+        results = []
+        for compute in (network, lambda x, network=network: nn.Sequential.forward(network, x)):
+            network.zero_grad()
+            y = compute(given)
+            (y * torch.linspace(-1, 1, y.numel()).view_as(y)).sum().backward()
+            results.append([y.detach(), *(p.grad.clone() for p in network.parameters())])
+        for ours, expected in zip(*results, strict=True):
+            torch.testing.assert_close(ours, expected, rtol=1e-3, atol=2e-5 * float(1 + expected.abs().max()))

@@ -42,5 +42,6 @@ class Light:
 
 def lambertian(normals: Float[Tensor, "b h w 3"], light: Light) -> Float[Tensor, "b h w"]:
     """ambient + diffuse * max(0, n . l)."""
-    cosine = (normals * light.direction[:, None, None]).sum(-1).clamp_min(0)
+    (nx, ny, nz), (x, y, z) = normals.unbind(-1), light.direction[:, :, None, None].unbind(1)
+    cosine = (nx * x + ny * y + nz * z).clamp_min(0)  # a sum over three neighbours in memory is several times slower
     return light.ambient[:, None, None] + light.diffuse[:, None, None] * cosine

@@ -1,0 +1,84 @@
+"""Group norm with its ReLU: closed forms, the loops against torch's operations, and where which of them runs."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from unflat.kernels import group_norm as module
+from unflat.kernels.group_norm import group_norm_relu, group_norm_relu_torch
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> object:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def with_gradients(function: object, x: Tensor, groups: int, slope: float) -> list[Tensor]:
+    """The result and the gradients of x, weight and bias under a loss that treats every value differently."""
+    channels = x.shape[1]
+    leaves = [
+        x.clone(memory_format=torch.preserve_format),
+        torch.linspace(-1, 2, channels),
+        torch.linspace(-0.4, 0.5, channels),
+    ]
+    for leaf in leaves:
+        leaf.requires_grad_()
+    y = function(leaves[0], groups, leaves[1], leaves[2], 1e-5, slope)  # type: ignore[operator]
+    (y * torch.linspace(-1, 1, y.numel()).view_as(y)).sum().backward()
+    return [y.detach(), *(leaf.grad for leaf in leaves)]  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.2])
+@pytest.mark.parametrize(
+    ("shape", "groups"), [((3, 16, 8, 8), 4), ((2, 24, 5, 3), 6), ((1, 6, 4, 4), 1), ((2, 256, 2, 2), 64)]
+)
+def test_the_loop_and_torch_agree_on_values_and_gradients(
+    shape: tuple[int, ...], groups: int, slope: float, generator: torch.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = (torch.randn(shape, generator=generator) * 3 + 1).contiguous(memory_format=torch.channels_last)
+    slow = with_gradients(group_norm_relu_torch, x, groups, slope)
+    monkeypatch.setattr(module, "group_norm_relu_torch", None)  # the loop it has to be
+    for ours, expected in zip(with_gradients(group_norm_relu, x, groups, slope), slow, strict=True):
+        torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max()))
+
+
+def test_a_group_is_brought_to_mean_0_and_variance_1(generator: torch.Generator) -> None:
+    x = (torch.randn(2, 8, 6, 6, generator=generator) * 5 + 40).contiguous(memory_format=torch.channels_last)
+    y = group_norm_relu(x, 2, torch.ones(8), torch.zeros(8), 1e-5, slope=1.0).reshape(2, 2, -1)
+    torch.testing.assert_close(y.mean(-1), torch.zeros(2, 2), atol=1e-4, rtol=0)
+    torch.testing.assert_close(y.var(-1, correction=0), torch.ones(2, 2), atol=1e-3, rtol=0)
+    assert bool((group_norm_relu(x, 2, torch.ones(8), torch.zeros(8), 1e-5) >= 0).all())
+
+
+def test_a_constant_picture_becomes_the_bias_without_nan() -> None:
+    x = torch.full((1, 4, 4, 4), 7.0).contiguous(memory_format=torch.channels_last).requires_grad_()
+    y = group_norm_relu(x, 1, torch.ones(4), torch.full((4,), 0.5), 1e-5)
+    y.sum().backward()
+    torch.testing.assert_close(y, torch.full_like(y, 0.5), atol=1e-2, rtol=0)
+    assert x.grad is not None and bool(x.grad.isfinite().all())
+
+
+def test_a_nan_is_not_hidden() -> None:
+    x = torch.zeros(2, 4, 4, 4).contiguous(memory_format=torch.channels_last)
+    x[0, 0, 0, 0] = torch.nan
+    y = group_norm_relu(x, 1, torch.ones(4), torch.zeros(4), 1e-5)
+    assert bool(y[0].isnan().all()) and bool(y[1].isfinite().all())
+
+
+@pytest.mark.parametrize("case", ["layout", "precision", "threads", "no numba"])
+def test_elsewhere_torch_does_it(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = torch.rand(2, 8, 4, 4).contiguous(memory_format=torch.channels_last)
+    weight, bias = torch.ones(8), torch.zeros(8)
+    if case == "layout":
+        x = x.contiguous()
+    elif case == "precision":
+        x, weight, bias = x.double(), weight.double(), bias.double()
+    elif case == "threads":
+        monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    else:
+        monkeypatch.setattr(module, "_loops", lambda: None)
+    monkeypatch.setattr(module._Fused, "apply", None)
+    assert torch.equal(group_norm_relu(x, 2, weight, bias, 1e-5), group_norm_relu_torch(x, 2, weight, bias, 1e-5))

@@ -7,6 +7,8 @@ import re
 import sys
 from pathlib import Path
 
+import paper_table
+
 from unflat import catalogue, records
 
 HERE = Path(__file__).parent
@@ -28,14 +30,17 @@ def page(results: Path) -> str:
     """The whole page."""
     entries = catalogue.methods()
     parts = [HEAD.format(tolerance=records.TOLERANCE), "## Status\n", status(entries, results)]
-    names = [entry.name for entry in entries]
+    by_name = {entry.name: entry for entry in entries}
+    names = list(by_name)
     names += [name for name in records.recorded(results) if name not in names]
     for name in names:
-        lines = records.read(name, results)
+        every = records.read(name, results)
+        lines = [line for line in every if not paper_table.of_a_table(line)]
         parts += [f"\n## {name}\n", records.table(lines) if lines else "Not run yet."]
         commands = records.commands(lines)
         if commands:
             parts += ["\nMeasured by\n", "```", *commands, "```"]
+        parts += [paper_table.sections(by_name[name], every)] if name in by_name and by_name[name].rows else []
     return "\n".join(parts) + "\n"
 
 

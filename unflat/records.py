@@ -54,6 +54,8 @@ class Record:
     """largest resident size of the process, bytes"""
     command: str = ""
     """what to type to measure it again"""
+    settings: str = ""
+    """digest of all that decided the run but its seed (`Experiment.digest`), so that it is not run again"""
     note: str = ""
     hardware: str = ""
     commit: str = ""

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from unflat.data.inspect import contact_sheet, inspect_photos
 from unflat.data.readers.photos import PhotosError
+from unflat.worlds.faces import Faces
 
 
 @pytest.fixture
@@ -53,6 +54,22 @@ def test_for_scripts_and_for_people(folder: Path) -> None:
         "centre",
     ):
         assert words in text
+
+
+def test_photos_that_are_nearly_the_same(folder: Path) -> None:
+    """Not those whose content is the same: these are told apart already."""
+    face = Image.fromarray(Faces(1).photos(progress=False).rgb[0])
+    face.save(folder / "face.png")
+    face.resize((80, 80)).save(folder / "again.jpg", quality=60)
+    found, _ = inspect_photos(folder, size=16, progress=False)
+    assert found.duplicates == (("1.png", "copy.png"),) and found.nearly_the_same == (("again.jpg", "face.png"),)
+    assert json.loads(found.to_json())["nearly_the_same"] == [["again.jpg", "face.png"]]
+    assert any("1 of 7 photos are nearly the same as another one, such as again.jpg" in line for line in found.warnings)
+    console = Console(file=io.StringIO(), width=100)
+    console.print(found.table())
+    assert "Nearly the same (1)" in console.file.getvalue()  # type: ignore[attr-defined]
+    found, _ = inspect_photos(folder, size=16, progress=False, training_crop={"mode": "centre"})
+    assert not any("nearly the same" in line for line in found.warnings), "these are not learned from"
 
 
 def test_unlike_training_photos(folder: Path) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from unflat import catalogue
 from unflat.cli.parsing import Count, Flag, Folder, MaybeData, Method, Text, only_json, parsed, print_json
-from unflat.cli.sources import held_out, photos_of
+from unflat.cli.sources import WORLDS, held_out, photos_of
 
 if TYPE_CHECKING:
     from unflat.training.run import Run
@@ -32,7 +32,7 @@ class TrainOptions:
     """a folder, a glob in quotes, a video, or generated faces: faces:20000. Left out: the experiment's own data"""
     experiment: Text = ""
     """whose settings (and data, if you give none) are taken: a name from `unflat show METHOD`, or EXPERIMENT/ROW
-    for a row of its paper's table. Left out: `small` on a CPU, the paper's on a GPU"""
+    for a row of its paper's table. Left out: `small` on a CPU, the paper's on a GPU, fitted to your photos"""
     out: Folder = None
     """the run's folder: weights, logs and sample pictures. Left out: runs/METHOD-DATA"""
     start: Text = ""
@@ -58,11 +58,48 @@ class TrainOptions:
 def train(arguments: Sequence[str]) -> None:
     options = _options(arguments)
     with only_json(options.json):
-        run = _trained(options)
+        data, validation = _data(options)
+        if options.data and options.data.partition(":")[0] not in WORLDS:
+            options = _looked_at(options, arguments, data)
+        run = _trained(options, data, validation)
         weights = run.folder / "weights.safetensors"
-        print(f"\nThe weights are in {weights}. Now: unflat predict {run.folder} PHOTOS --out out")
+        print("".join(f"\nwarning: {warning}" for warning in run.warnings))
+        print(f"The weights are in {weights}. Now: unflat predict {run.folder} PHOTOS --out out")
     if options.json:
-        print_json({"run": str(run.folder), "weights": str(weights), "figures": run.figures})
+        said = {"run": str(run.folder), "weights": str(weights), "figures": run.figures, "warnings": run.warnings}
+        print_json(said)
+
+
+def _looked_at(options: Any, arguments: Sequence[str], data: Any) -> Any:
+    """The options for a user's own data: what these cannot teach is told, and settings that nobody chose are fitted."""
+    from unflat.data.kinds import Photos
+    from unflat.data.variety import variety_warnings
+
+    for warning in variety_warnings(data) if isinstance(data, Photos) else ():
+        print(f"warning: {warning}")
+    if options.tiny or _named_experiment(arguments):
+        return options
+    chosen = catalogue.experiment(options.method, options.experiment)
+    asked = replace(chosen, config=options.config, training=options.training)
+    suited, reasons = chosen.method.suited(asked, data)
+    fitted = _with_defaults(suited, arguments, options.experiment)
+    told = [_told(setting, why, chosen, suited, fitted) for setting, why in reasons.items()]
+    if any(told):
+        print("\n".join(["settings for these data (an option that you give wins):", *filter(None, told)]))
+    return fitted
+
+
+def _told(setting: str, why: str, usual: Any, suited: Any, fitted: Any) -> str:
+    """A setting that was chosen, as the option that would set it, and why; nothing if the user has set it."""
+    part, _, name = setting.partition(".")
+    before, value, taken = (getattr(getattr(settings, part), name) for settings in (usual, suited, fitted))
+    if value != taken:
+        return ""
+    return f"  --{part}.{name.replace('_', '-')} {_plain(value)} (usually {_plain(before)}): {why}"
+
+
+def _plain(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _options(arguments: Sequence[str]) -> Any:
@@ -75,14 +112,18 @@ def _options(arguments: Sequence[str]) -> Any:
     entry = catalogue.find(method)
     name = _experiment_name(entry, arguments)
     chosen = catalogue.experiment(method, name)
-    training = (
-        replace(chosen.training, steps=min(chosen.training.steps, TINY_STEPS))
-        if "--tiny" in arguments
-        else chosen.training
-    )
+    if "--tiny" in arguments:
+        steps = min(chosen.training.steps, TINY_STEPS)
+        chosen = replace(chosen, training=replace(chosen.training, steps=steps))
+    return _with_defaults(chosen, arguments, name)
+
+
+def _with_defaults(chosen: Any, arguments: Sequence[str], name: str) -> Any:
+    """The options; settings that the arguments leave out are those of an experiment called `name`."""
+    entry = catalogue.find(catalogue.name_of(chosen.method))
     fields: list[Any] = [
         ("config", type(chosen.config), field(default=chosen.config)),
-        ("training", type(training), field(default=training)),
+        ("training", type(chosen.training), field(default=chosen.training)),
     ]
     options = make_dataclass("TrainOptions", fields, bases=(TrainOptions,), frozen=True)
     told = f"{entry.title}\n\nThe settings below are those of the experiment `{name}`: {entry.says(name)}"
@@ -91,9 +132,8 @@ def _options(arguments: Sequence[str]) -> Any:
 
 def _experiment_name(entry: catalogue.Entry, arguments: Sequence[str]) -> str:
     """The experiment that is asked for, or the one that fits the machine."""
-    for argument, after in zip(arguments, [*arguments[1:], ""], strict=True):
-        if argument.partition("=")[0] == "--experiment":
-            return argument.partition("=")[2] or after
+    if named := _named_experiment(arguments):
+        return named
     if "--tiny" in arguments and "tiny" in entry.experiments:
         return "tiny"
     import torch
@@ -102,11 +142,17 @@ def _experiment_name(entry: catalogue.Entry, arguments: Sequence[str]) -> str:
     return first if torch.cuda.is_available() or "small" not in entry.experiments else "small"
 
 
-def _trained(options: Any) -> "Run":
+def _named_experiment(arguments: Sequence[str]) -> str:
+    for argument, after in zip(arguments, [*arguments[1:], ""], strict=True):
+        if argument.partition("=")[0] == "--experiment":
+            return argument.partition("=")[2] or after
+    return ""
+
+
+def _trained(options: Any, data: Any, validation: Any) -> "Run":
     from unflat.training.run import train as train_method
     from unflat.training.trainer import Diverged
 
-    data, validation = _data(options)
     called = Path(options.data).stem or options.experiment.replace("/", "-")
     out = options.out or Path("runs") / f"{options.method}-{called}"
     print(f"{options.method} with the settings of experiment {options.experiment} into {out}")

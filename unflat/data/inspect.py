@@ -18,9 +18,8 @@ from unflat.data.kinds import Photos, Skipped
 from unflat.data.photo_files import Found, Source, find_photos
 from unflat.data.pictures import PictureError, picture_header, quiet_pillow
 from unflat.data.readers.photos import content_of, read_photos
+from unflat.data.variety import copied, variety_warnings
 
-FEW = 200
-"""fewer photos than this rarely teach a shape"""
 LISTED = 10
 """names and reasons are listed up to this number in a table"""
 CAPTION = 14
@@ -52,6 +51,8 @@ class Inspection:
     skipped: tuple[Skipped, ...]
     duplicates: tuple[tuple[str, ...], ...]
     """names of files with the same content"""
+    nearly_the_same: tuple[tuple[str, str], ...]
+    """names of two photos each that hardly differ, apart from those with the same content"""
     warnings: tuple[str, ...]
 
     def to_json(self) -> str:
@@ -77,6 +78,7 @@ class Inspection:
         lists = (
             ("Skipped", [f"{name} {why}" for name, why in self.skipped]),
             ("Same content", [", ".join(names) for names in self.duplicates]),
+            ("Nearly the same", [", ".join(names) for names in self.nearly_the_same]),
             ("Warnings", list(self.warnings)),
         )
         return Group(facts, *(_listing(title, lines) for title, lines in lists if lines))
@@ -107,6 +109,7 @@ def inspect_photos(
     shorter = [min(pixels) for pixels in sizes.values()]
     by_area = sorted(sizes.values(), key=lambda pixels: pixels[0] * pixels[1]) or [(0, 0)]
     duplicates = _duplicates(found)
+    alike = _alike(photos, duplicates)
     inspection = Inspection(
         source=str(source) if isinstance(source, str | Path) else f"a list of {len(source)} files",
         found=len(photos) + len(photos.skipped),
@@ -121,7 +124,8 @@ def inspect_photos(
         truth=photos.known,
         skipped=tuple(photos.skipped),
         duplicates=duplicates,
-        warnings=tuple(_warnings(photos, training_crop, duplicates, found)),
+        nearly_the_same=alike,
+        warnings=tuple(_warnings(photos, training_crop, duplicates, alike)),
     )
     return inspection, photos
 
@@ -162,12 +166,19 @@ def _duplicates(found: Found) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(names) for names in groups.values() if len(names) > 1)
 
 
+def _alike(photos: Photos, duplicates: Sequence[Sequence[str]]) -> tuple[tuple[str, str], ...]:
+    """Photos that show nearly the same, two by two, but for files with the same content."""
+    content = {name: i for i, names in enumerate(duplicates) for name in names}
+    return tuple((a, b) for a, b in copied(photos) if a not in content or content[a] != content.get(b))
+
+
 def _warnings(
-    photos: Photos, training_crop: dict[str, Any] | None, duplicates: Sequence[Sequence[str]], found: Found
+    photos: Photos,
+    training_crop: dict[str, Any] | None,
+    duplicates: Sequence[Sequence[str]],
+    alike: tuple[tuple[str, str], ...],
 ) -> list[str]:
-    said = []
-    if len(photos) < FEW and training_crop is None and not found.video:
-        said.append(f"{len(photos)} photos are few to learn a shape from: some thousands are usual")
+    said = variety_warnings(photos, alike) if training_crop is None else []
     copies = sum(len(names) - 1 for names in duplicates)
     if copies:
         said.append(f"{copies} files are copies of others: they only add weight to what they show")

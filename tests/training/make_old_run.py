@@ -44,15 +44,15 @@ class Case(NamedTuple):
     def data(self) -> Photos:
         return pictures(6, size=self.size)
 
-    def train(self, folder: Path) -> Method:
-        """In the folder, from its last checkpoint on."""
+    def train(self, folder: Path, config: Any = None) -> Method:
+        """In the folder, from its last checkpoint on; with the settings of an old run if they are given."""
         return train(
-            self.method, self.data, out=folder, config=self.config, training=replace(TRAINING, ema=self.average),
+            self.method, self.data, out=folder, config=config or self.config, training=replace(TRAINING, ema=self.average),
             validation=pictures(3, seed=1, size=self.size), quiet=True,
         ).method  # fmt: skip
 
 
-SMALL = unsup3d.Config(width=1, code=2, shared=True, kernel=3, batch_size=2, warmup=3)
+SMALL = unsup3d.Config(width=1, code=2, shared=True, batch_size=2, warmup=3)
 CASES = {"tilt": Case(Tilt, Config(grow_at=2), 8, 0.9), "unsup3d": Case(unsup3d.Unsup3D, SMALL, 16, 0.0)}
 
 

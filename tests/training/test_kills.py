@@ -1,13 +1,17 @@
 """A run that is killed at any moment and started again ends with the weights it would have had, bit for bit."""
 
 import random
+import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 from killed import run_until, train_here
 from safetensors.torch import load_file
 from tilt import Config
 
+from unflat.methods.autoencoders import unsup3d
 from unflat.training import checkpoint
 from unflat.training.log import read_log
 from unflat.training.settings import Training
@@ -17,6 +21,21 @@ TRAINING = Training(
     sample_every=0, threads=1,
 )  # fmt: skip
 CONFIG = Config(grow_at=50)
+REAL_TRAINING = replace(TRAINING, steps=40, rate=1e-3, save_every=3, validate_every=10, log_every=5)
+
+
+class Plan(NamedTuple):
+    """What is trained and killed."""
+
+    training: Training
+    config: Any
+    longest: float
+    """seconds of the first life, at most"""
+
+
+TILT = Plan(TRAINING, CONFIG, 0.4)
+SMALL = unsup3d.Config(width=2, code=4, shared=True, batch_size=2, warmup=9)
+UNSUP3D = {features: Plan(REAL_TRAINING, replace(SMALL, features=features), 2.0) for features in ("", "self")}
 
 
 @pytest.fixture(scope="module")
@@ -27,34 +46,37 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def check_same(folder: Path, unbroken: Path) -> None:
-    for name in ("weights.safetensors", "checkpoints/best.safetensors", "checkpoints/step_00000120.safetensors"):
+    last = checkpoint.checkpoints(unbroken)[-1].name
+    for name in ("weights.safetensors", "checkpoints/best.safetensors", f"checkpoints/{last}"):
         ours, theirs = load_file(folder / name), load_file(unbroken / name)
         assert ours.keys() == theirs.keys()
         assert all(ours[key].equal(theirs[key]) for key in ours), name
-    header, expected = (
-        checkpoint.read(f / "checkpoints" / "step_00000120.safetensors").header for f in (folder, unbroken)
-    )
+    header, expected = (checkpoint.read(f / "checkpoints" / last).header for f in (folder, unbroken))
     assert header["history"] == expected["history"]
-    assert [line["step"] for line in read_log(folder / "log.jsonl") if line["kind"] == "training"] == [
-        *range(10, 121, 10)
-    ]
-    assert not list((folder / "checkpoints").glob(".part-*")), "a draft was left behind"
+    lines, whole = (
+        [line["step"] for line in read_log(f / "log.jsonl") if line["kind"] == "training"] for f in (folder, unbroken)
+    )
+    assert lines == whole != []
+    assert not list(folder.rglob(".*")), "a draft or a lock was left behind"
 
 
 # A checkpoint syncs its draft, then its folder: at step 0 (0, 1), 7 (2, 3), 14 (4, 5); the best weights at 20 (6, 7).
-@pytest.mark.parametrize("sync", [0, 1, 2, 3, 6, 7])
-def test_killed_while_writing(tmp_path: Path, unbroken: Path, sync: int) -> None:
-    assert run_until(tmp_path, TRAINING, CONFIG, sync=sync)
+@pytest.mark.parametrize(
+    ("moment", "times"),
+    [*(("sync", times) for times in (0, 1, 2, 3, 6, 7)), ("write", 0), ("write", 2), ("prepare of Tilt", 0)],
+)
+def test_killed_at_a_bad_moment(tmp_path: Path, unbroken: Path, moment: str, times: int) -> None:
+    assert run_until(tmp_path, TRAINING, CONFIG, moment=moment, times=times)
     assert not run_until(tmp_path, TRAINING, CONFIG)
     check_same(tmp_path, unbroken)
 
 
-def kill_often(root: Path, unbroken: Path, kills: int, seed: int) -> None:
+def kill_often(root: Path, unbroken: Path, kills: int, seed: int, plan: Plan = TILT) -> None:
     """Kill runs at random moments until that was done `kills` times, and look at the end of each."""
     draw, killed, runs = random.Random(seed), 0, 0
     while killed < kills:
         folder, lives = root / str(runs), 1
-        while run_until(folder, TRAINING, CONFIG, seconds=draw.uniform(0.02, 0.4) * (1 + lives / 10)):
+        while run_until(folder, *plan[:2], seconds=draw.uniform(0.02, plan.longest) * (1 + lives / 10)):
             killed, lives = killed + 1, lives + 1  # lives grow longer, so that a slow machine gets to the end, too
         check_same(folder, unbroken)
         runs += 1
@@ -68,3 +90,32 @@ def test_killed_at_some_moments(tmp_path: Path, unbroken: Path) -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_killed_at_twenty_moments(tmp_path: Path, unbroken: Path, seed: int) -> None:
     kill_often(tmp_path, unbroken, 20, seed)
+
+
+# -- the real method ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module", params=["", "self"], ids=["plain", "self-supervised features"])
+def real(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, Path]:
+    plan = UNSUP3D[request.param]
+    folder = tmp_path_factory.mktemp("real")
+    assert not run_until(folder / "warm", replace(plan.training, steps=1), plan.config)  # kernels are compiled once
+    began = time.monotonic()
+    assert not run_until(folder / "run", plan.training, plan.config)
+    return plan._replace(longest=(time.monotonic() - began) / 2), folder / "run"
+
+
+def test_the_real_method_killed_twice(tmp_path: Path, real: tuple[Plan, Path]) -> None:
+    """While it learns features or, without, writes its first checkpoint; and while it writes a later one."""
+    plan, unbroken = real
+    first = "prepare of Unsup3D" if plan.config.features else "sync"
+    for moment, times in ((first, 1), ("write", 3)):
+        assert run_until(tmp_path, plan.training, plan.config, moment=moment, times=times)
+    assert not run_until(tmp_path, plan.training, plan.config)
+    check_same(tmp_path, unbroken)
+
+
+@pytest.mark.soak
+def test_the_real_method_killed_at_twenty_moments(tmp_path: Path, real: tuple[Plan, Path]) -> None:
+    plan, unbroken = real
+    kill_often(tmp_path, unbroken, 20, seed=7, plan=plan)

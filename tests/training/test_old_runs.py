@@ -41,7 +41,8 @@ def test_it_goes_on_from_its_checkpoint(old: Path, tmp_path: Path) -> None:
         if name != "weights.safetensors":
             (tmp_path / name).parent.mkdir(exist_ok=True)
             shutil.copyfile(old / name, tmp_path / name)
-    CASES[old.name].train(tmp_path)
+    case = CASES[old.name]
+    case.train(tmp_path, checkpoint.read(old / "weights.safetensors").settings("config", case.method.Config))
     ours, theirs = (load_file(folder / "weights.safetensors") for folder in (tmp_path, old))
     assert ours.keys() == theirs.keys()
     for name, value in theirs.items():

@@ -47,8 +47,8 @@ class Case(NamedTuple):
     def train(self, folder: Path, config: Any = None) -> Method:
         """In the folder, from its last checkpoint on; with the settings of an old run if they are given."""
         return train(
-            self.method, self.data, out=folder, config=config or self.config, training=replace(TRAINING, ema=self.average),
-            validation=pictures(3, seed=1, size=self.size), quiet=True,
+            self.method, self.data, out=folder, config=config or self.config, quiet=True,
+            training=replace(TRAINING, ema=self.average), validation=pictures(3, seed=1, size=self.size),
         ).method  # fmt: skip
 
 

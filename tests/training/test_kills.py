@@ -116,6 +116,7 @@ def test_the_real_method_killed_twice(tmp_path: Path, real: tuple[Plan, Path]) -
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(3600)  # on a busy machine
 def test_the_real_method_killed_at_twenty_moments(tmp_path: Path, real: tuple[Plan, Path]) -> None:
     plan, unbroken = real
     kill_often(tmp_path, unbroken, 20, seed=7, plan=plan)

@@ -194,6 +194,7 @@ def test_two_hundred_damaged_photos(tmp_path: Path) -> None:
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(3600)  # on a busy machine
 def test_two_thousand_damaged_photos(tmp_path: Path) -> None:
     found = check_damaged(tmp_path, 2000, seed=1)
     print(f"{len(found['skipped'])} skipped, {len(found['pixels'])} read, {found['mebibytes']:.0f} MiB")

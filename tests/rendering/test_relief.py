@@ -13,9 +13,10 @@ from unflat.geometry.cameras import Pinhole
 from unflat.geometry.depth import unproject
 from unflat.geometry.meshes import grid_triangles
 from unflat.geometry.rotations import Rigid, rotation_from_euler
+from unflat.kernels.meeting_points import nearness_planes
 from unflat.kernels.visible_triangles import visible_triangles_torch
 from unflat.rendering import relief
-from unflat.rendering.relief import Seen, nearness_planes, outside, sample_canonical, see_relief, where_plane_is_seen
+from unflat.rendering.relief import Seen, outside, sample_canonical, see_relief, where_plane_is_seen
 
 SIZE = 24
 CAMERA = Pinhole.across_centres(SIZE, math.radians(10))

@@ -29,7 +29,7 @@ def group_norm_relu(
     """Every group of channels of every picture to mean 0 and variance 1, times weight plus bias, then a ReLU whose
     negative side has `slope`."""
     if _fits(x, weight):
-        return _Fused.apply(x, groups, weight, bias, eps, slope)
+        return _Fused.apply(x, groups, weight, bias, eps, slope)  # type: ignore[no-untyped-call]
     return group_norm_relu_torch(x, groups, weight, bias, eps, slope)
 
 
@@ -73,7 +73,7 @@ class _Fused(torch.autograd.Function):
         return y
 
     @staticmethod
-    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, bias, mean, root = ctx.saved_tensors
         dy = dy.contiguous(memory_format=torch.channels_last)
         dx = torch.empty_like(x, memory_format=torch.channels_last)

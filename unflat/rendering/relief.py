@@ -1,14 +1,11 @@
 """A relief (depth map) seen from another view, with gradients for depth and view, exact at the identity.
 
-Which triangle of the pixel grid each pixel sees is found without gradient by a kernel; depth is then the meeting point
-of the pixel's ray with that triangle's plane, in ordinary tensor operations. Values and gradients are those of a depth
-rasteriser (Wu et al. 2020, section 3.3, after Kato et al. 2018): no gradient flows from covering or uncovering a pixel.
-
-Why it is short: over a triangle of the grid, 1/depth is affine in the *canonical* pixel coordinates (u, v). The three
-coefficients are plain differences of neighbouring 1/depth, never degenerate, so the plane of a visible triangle costs
-one gather, however steeply it is seen.
+Which triangle of the pixel grid each pixel sees is found without gradient by one kernel; where the pixel's ray meets
+that triangle's plane is found by another, with gradient. Values and gradients are those of a depth rasteriser (Wu et
+al. 2020, section 3.3, after Kato et al. 2018): no gradient flows from covering or uncovering a pixel.
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -20,10 +17,8 @@ from unflat.geometry.cameras import Pinhole
 from unflat.geometry.depth import unproject
 from unflat.geometry.meshes import grid_triangles
 from unflat.geometry.rotations import Rigid
+from unflat.kernels.meeting_points import meeting_points
 from unflat.kernels.visible_triangles import visible_triangles
-
-EDGE_ON = 1e-3
-"""a plane whose nearness changes less than this along a ray is seen edge-on: no stable intersection"""
 
 
 class Seen(NamedTuple):
@@ -41,69 +36,30 @@ def see_relief(depth: Float[Tensor, "b h w"], view_from_canonical: Rigid, camera
 
     The relief is the pixel grid of `depth` in the canonical frame, two triangles a cell; both its sides are seen.
     """
-    batch, height, width = depth.shape
     triangle = _visible(depth, view_from_canonical, camera)
-    planes = nearness_planes(depth).flatten(2)  # [b, 3, 2 * cells]
-    index = triangle.clamp_min(0).long().view(batch, 1, -1).expand(-1, 3, -1)
-    a, b, c = planes.gather(2, index).unbind(1)  # 1/z = a u + b v + c, each [b, h * w]
-
-    # A point at depth t of the ray is t r in the camera's frame and x = t p + q in the canonical frame, where its
-    # homogeneous pixel coordinates are t s + o, and x lies on the plane where (a, b, c) . (t s + o) = 1.
     canonical_from_view = view_from_canonical.inverse
-    rays = camera.rays(depth.device, depth.dtype).flatten(0, 1)
-    (sx, sy, sz), (ox, oy, oz) = _homogeneous(canonical_from_view, rays, camera)
-    along = a * sx + b * sy + c * sz
-    safe = torch.where(along.abs() < EDGE_ON, torch.full_like(along, EDGE_ON).copysign(along.detach()), along)
-    t = (1 - a * ox - b * oy - c * oz) / safe
-
-    mask = (triangle.view(batch, -1) >= 0) & (t.detach() < far) & (t.detach() > 0)
-    t = torch.where(mask, t, far)
-    z = torch.where(mask, t * sz + oz, 1)
-    u = torch.where(mask, (t * sx + ox) / z, -1.0)
-    v = torch.where(mask, (t * sy + oy) / z, -1.0)
-    shape = (batch, height, width)
-    return Seen(t.view(shape), torch.stack([u, v], -1).view(*shape, 2), mask.view(shape))
-
-
-def nearness_planes(depth: Float[Tensor, "b h w"]) -> Float[Tensor, "b 3 2 cells"]:
-    """(a, b, c) of 1/depth = a u + b v + c on every upper and lower triangle of the grid, u and v in pixels.
-
-    In the order of `grid_triangles`: all upper triangles (top-left, bottom-left, top-right), then all lower ones.
-    """
-    height, width = depth.shape[1:]
-    near = 1 / depth
-    (top_left, top_right), (bottom_left, bottom_right) = (
-        (n[..., :-1], n[..., 1:]) for n in (near[:, :-1], near[:, 1:])
-    )
-    a = torch.stack([top_right - top_left, bottom_right - bottom_left], 1)
-    b = torch.stack([bottom_left - top_left, bottom_right - top_right], 1)
-    u = (torch.arange(width - 1, device=depth.device) + 0.5)[None, :]
-    v = (torch.arange(height - 1, device=depth.device) + 0.5)[:, None]
-    # the value at the cell's top-left corner, known on the upper triangle and continued on the lower
-    corner = torch.stack([top_left, top_right + bottom_left - bottom_right], 1)
-    return torch.stack([a, b, corner - a * u - b * v], 1).flatten(3)
+    matrix = _in_pixels(canonical_from_view.rotation, camera)
+    origin = _in_pixels(canonical_from_view.translation[..., None], camera)[..., 0]
+    return Seen(*meeting_points(depth, triangle, matrix, origin, camera, far))
 
 
 def _visible(depth: Tensor, view_from_canonical: Rigid, camera: Pinhole) -> Int[Tensor, "b h w"]:
     with torch.no_grad():
         points = view_from_canonical.apply(unproject(depth, camera).flatten(1, 2))
         corners = torch.cat([camera.project(points), points[..., 2:]], -1)
-        return visible_triangles(corners, grid_triangles(camera.height, camera.width), camera.height, camera.width)
+        return visible_triangles(corners, _grid(*depth.shape[1:], depth.device), camera.height, camera.width)
 
 
-def _homogeneous(
-    canonical_from_view: Rigid, rays: Float[Tensor, "n 3"], camera: Pinhole
-) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-    """K R r for every ray, and K t: homogeneous pixel coordinates of directions and of the camera's origin."""
-    focal, centre = rays.new_tensor([[camera.fx], [camera.fy]]), rays.new_tensor([[camera.cx], [camera.cy]])
+@lru_cache(maxsize=16)
+def _grid(height: int, width: int, device: torch.device) -> Int[Tensor, "t 3"]:
+    """The grid's triangles where they are needed: a copy to a GPU in every step would wait for it."""
+    return grid_triangles(height, width).to(device)
 
-    def in_pixels(points: Float[Tensor, "b 3 m"]) -> Float[Tensor, "b 3 m"]:
-        return torch.cat([focal * points[:, :2] + centre * points[:, 2:], points[:, 2:]], 1)
 
-    x, y, _ = rays.T
-    right, down, forward = in_pixels(canonical_from_view.rotation)[..., None, :].unbind(-1)
-    origin = in_pixels(canonical_from_view.translation[..., None])
-    return (right * x + down * y + forward).unbind(1), origin.unbind(1)
+def _in_pixels(points: Float[Tensor, "b 3 m"], camera: Pinhole) -> Float[Tensor, "b 3 m"]:
+    """K times points or directions: homogeneous pixel coordinates."""
+    x, y, z = points.split(1, 1)
+    return torch.cat([camera.fx * x + camera.cx * z, camera.fy * y + camera.cy * z, z], 1)
 
 
 def sample_canonical(image: Float[Tensor, "b c h w"], canonical: Float[Tensor, "b i j 2"]) -> Float[Tensor, "b c i j"]:
@@ -121,7 +77,11 @@ def where_plane_is_seen(view_from_canonical: Rigid, camera: Pinhole, depth: floa
     """
     rotation = view_from_canonical.rotation
     rays = camera.rays(rotation.device, rotation.dtype).flatten(0, 1)
-    (sx, sy, sz), (ox, oy, oz) = _homogeneous(view_from_canonical.inverse, rays, camera)
+    canonical_from_view = view_from_canonical.inverse
+    right, down, forward = _in_pixels(canonical_from_view.rotation, camera)[..., None, :].unbind(-1)
+    x, y, _ = rays.T
+    sx, sy, sz = (right * x + down * y + forward).unbind(1)
+    ox, oy, oz = _in_pixels(canonical_from_view.translation[..., None], camera).unbind(1)
     t = (depth - oz) / sz.clamp_min(0.05)
     u, v = (t * sx + ox) / depth, (t * sy + oy) / depth
     limits = ((-camera.width, 2 * camera.width), (-camera.height, 2 * camera.height))

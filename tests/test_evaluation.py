@@ -209,6 +209,8 @@ def test_the_average_baseline_is_the_average_depth_at_the_landmarks() -> None:
     f = evaluate(Oracle(depth_as(lambda depth: average.expand_as(depth))), photos, average=average).figures
     assert f["landmark correlation, average depth"] == pytest.approx(f["landmark correlation"])
     assert f["landmarks compared"] == 1
+    true = evaluate(Oracle(depth_as(lambda depth: depth)), photos, average=average).figures
+    assert true["landmark correlation, average depth"] == pytest.approx(f["landmark correlation"])
     flat = evaluate(Oracle(depth_as(torch.ones_like)), photos, average=average).figures
     assert flat["landmark correlation"] == 0, "what does not vary correlates with nothing"
 

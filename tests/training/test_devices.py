@@ -1,10 +1,12 @@
 """Batches go where they are computed, and slow settings are warned about."""
 
+import platform
+
 import pytest
 import torch
 from tilt import Config, Tilt, pictures
 
-from unflat.training.devices import device_of, length, moved, uses_bf16
+from unflat.training.devices import device_of, keep_freed_memory, length, moved, uses_bf16
 from unflat.training.parallel import Processes
 from unflat.training.run import build
 from unflat.training.settings import Training
@@ -39,3 +41,18 @@ def test_bf16_with_several_threads_is_warned_about(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     with pytest.warns(UserWarning, match="use precision fp32 or threads 1"):
         uses_bf16(Training(precision="bf16"), CPU)
+
+
+def test_memory_that_was_freed_is_kept_where_the_c_library_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it can, a large tensor made again and again takes no pages from the system."""
+    resource = pytest.importorskip("resource")
+    if not keep_freed_memory():
+        pytest.skip("not glibc")
+    for _ in range(10):
+        torch.zeros(2**21)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(10):
+        torch.zeros(2**21)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before < 5 * 2048  # 10 * 2048 without
+    monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
+    assert not keep_freed_memory()

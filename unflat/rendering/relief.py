@@ -58,7 +58,7 @@ def _grid(height: int, width: int, device: torch.device) -> Int[Tensor, "t 3"]:
 
 def _in_pixels(points: Float[Tensor, "b 3 m"], camera: Pinhole) -> Float[Tensor, "b 3 m"]:
     """K times points or directions: homogeneous pixel coordinates."""
-    x, y, z = points.split(1, 1)
+    x, y, z = points[:, :1], points[:, 1:2], points[:, 2:]
     return torch.cat([camera.fx * x + camera.cx * z, camera.fy * y + camera.cy * z, z], 1)
 
 

@@ -12,6 +12,7 @@ from PIL import Image
 
 from unflat.cli import listing
 from unflat.cli.main import COMMANDS, main
+from unflat.cli.sources import WORLDS, held_out, photos_of
 from unflat.training import checkpoint
 from unflat.worlds.faces import Faces
 
@@ -280,6 +281,22 @@ def test_generated_faces_are_counted_by_number(ran: Ran, trained: Path) -> None:
     code, _, err = ran("evaluate", trained, "faces:many")
     assert code == 2
     assert "faces:2000" in err
+
+
+def test_every_world_is_named_alike() -> None:
+    few = {world: photos_of(f"{world}:3", 16, limit=2) for world in WORLDS}
+    assert [photos.names[1] for photos in few.values()] == [f"{world}/test/000001" for world in WORLDS]
+    assert [world for world, photos in few.items() if photos.asymmetric is not None] == ["animals-marked"]
+    learned, validating = held_out("animals:3", few["animals"])
+    assert learned is few["animals"] and validating is not None and validating.names == ("animals/val/000000",)
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_generated_pictures_are_counted_by_number_and_not_cropped(world: str) -> None:
+    with pytest.raises(ValueError, match=f"{world}:many: after the colon comes how many, as in {world}:2000"):
+        photos_of(f"{world}:many", 16)
+    with pytest.raises(ValueError, match=f"leave --crop out .a folder is ./{world}"):
+        photos_of(f"{world}:2", 16, "face")
 
 
 def test_debug_says_where(ran: Ran, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,8 @@ import numpy as np
 if TYPE_CHECKING:
     from unflat.data.kinds import Photos
 
-WORLDS = ("faces",)
+WORLDS = ("faces", "animals", "animals-marked")
+"""what is generated: each may be followed by a colon and how many"""
 FEWEST_TO_HOLD_OUT = 100
 HELD_OUT = 20
 """every so-many-th photo validates, where none are given for that"""
@@ -21,15 +22,15 @@ def photos_of(
 ) -> "Photos":
     """The photos that DATA on the command line means.
 
-    `faces` or `faces:COUNT` are generated, anything else is read. `split` is train, val or test, where the folder has
-    such; of generated ones test if None. `crop` is a mode or the path of a table of boxes; empty is by the centre.
-    ValueError if there are fewer than `minimum`.
+    `WORLD` or `WORLD:COUNT` are generated, for the names in `WORLDS`; anything else is read. `split` is train, val or
+    test, where the folder has such; of generated ones test if None. `crop` is a mode or the path of a table of boxes;
+    empty is by the centre. ValueError if there are fewer than `minimum`.
     """
     world, _, count = data.partition(":")
     if world in WORLDS and crop:
         raise ValueError(f"{data} are generated as they are learned from: leave --crop out (a folder is ./{world})")
     if world in WORLDS:
-        return _generated(count, data, size, split or "test", limit)
+        return _generated(world, count, size, split or "test", limit)
     from unflat.data.readers.photos import read_photos
 
     return read_photos(data, size=size, split=split, limit=limit, minimum=minimum, report=_report, **cropping(crop))
@@ -48,15 +49,19 @@ def cropping(crop: str) -> dict[str, Any]:
     return {"crop": "box", "boxes": Path(crop)}
 
 
-def _generated(count: str, data: str, size: int, split: Any, limit: int | None) -> "Photos":
+def _generated(world: str, count: str, size: int, split: Any, limit: int | None) -> "Photos":
     from unflat.data.crops import with_framing
-    from unflat.worlds.faces import SPLITS, Faces
+    from unflat.worlds.animals import Animals
+    from unflat.worlds.faces import Faces
+    from unflat.worlds.sets import SPLITS
 
     if count and not count.isdecimal():
-        raise ValueError(f"{data}: after the colon comes how many, as in {data.partition(':')[0]}:2000")
+        raise ValueError(f"{world}:{count}: after the colon comes how many, as in {world}:2000")
     number = int(count) if count else SPLITS[split]
     number = number if limit is None else min(number, limit)
-    return with_framing(Faces(count=number, size=size, split=split).photos())
+    if world == "faces":
+        return with_framing(Faces(number, size, split=split).photos())
+    return with_framing(Animals(number, size, split=split, marked=world == "animals-marked").photos())
 
 
 def _report(message: str) -> None:

@@ -51,6 +51,10 @@ class Photos:
     """float32 [n, 5]: ambient, diffuse, and the unit direction towards the light in the camera's frame"""
     landmarks: np.ndarray | None = None
     """float32 [n, k, 3]: pixel u, pixel v, depth"""
+    asymmetric: np.ndarray | None = None
+    """bool [n, h, w], True where the object's colour (albedo) at the point that the pixel's centre sees differs from
+    that at the point's mirror image across the object's plane of symmetry: on a part that only one side has, and on
+    the place opposite it. Neither can be explained by mirroring the object"""
     field_of_view: float | None = None
     """radians, from the first pixel's centre to the last one's"""
     crop: dict[str, Any] = field(default_factory=dict)
@@ -71,7 +75,7 @@ class Photos:
     @property
     def known(self) -> tuple[str, ...]:
         """Names of the optional fields that are there."""
-        optional = ("depth", "mask", "normals", "albedo", "view", "light", "landmarks")
+        optional = ("depth", "mask", "normals", "albedo", "view", "light", "landmarks", "asymmetric")
         return tuple(name for name in optional if getattr(self, name) is not None)
 
     def __getitem__(self, index: slice | np.ndarray | list[int]) -> "Photos":

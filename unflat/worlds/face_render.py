@@ -19,9 +19,19 @@ from unflat.kernels.interpolated import interpolated
 from unflat.kernels.visible_triangles import visible_triangles
 from unflat.worlds.face_model import FaceModel, face_model
 from unflat.worlds.face_paint import Look, hair_field, hair_offset, paint, random_look, smooth_colours
+from unflat.worlds.staging import (
+    DISTANCE,
+    FIELD_OF_VIEW,
+    NOTHING,
+    as_bytes,
+    background,
+    random_background,
+    random_light,
+    random_view,
+    tent,
+    unit,
+)
 
-FIELD_OF_VIEW = math.radians(10)
-DISTANCE = 1.0
 FRAME = 23.0
 """cm that the picture is wide at distance 1"""
 PIVOT = (0.0, 2.4, 5.0)
@@ -32,13 +42,6 @@ IDENTITY_SPREAD = 0.85
 """identity weights are N(0, 1) times this: at 1, one head in ten looks like a caricature"""
 MOVED = 0.14
 """share of the face's movements that an expression makes, each with a weight U(0, 0.5)"""
-YAW, PITCH, ROLL, TILT = (math.radians(angle) for angle in (45, 25, 15, 45))
-"""limits: yaw is uniform within its own, pitch and roll are normal and cut off at theirs"""
-PITCH_SPREAD, ROLL_SPREAD = math.radians(10), math.radians(6)
-SHIFT_SPREAD = 0.0015
-"""sideways and up and down, half a pixel at 64"""
-NOTHING = np.float32(np.nan)
-"""depth and normal where there is no head"""
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class Scene:
     """as in `Photos`"""
     look: Look
     background: Float[np.ndarray, "5 6"]
-    """colour (3), then waves across and down the picture and a phase; the first row is the mean colour"""
+    """as `random_background` gives it"""
 
 
 @dataclass(frozen=True)
@@ -76,10 +79,10 @@ def random_scene(rng: np.random.Generator) -> Scene:
     return Scene(
         identity=IDENTITY_SPREAD * rng.standard_normal(len(model.identity)),
         expression=_random_expression(rng, model.expression_names),
-        view=_random_view(rng),
-        light=_random_light(rng),
+        view=random_view(rng),
+        light=random_light(rng),
         look=random_look(rng),
-        background=_random_background(rng),
+        background=random_background(rng),
     )
 
 
@@ -96,34 +99,6 @@ def _stems(names: tuple[str, ...]) -> tuple[int, np.ndarray]:
     stems = [name.removesuffix("_L").removesuffix("_R") for name in names]
     unique = list(dict.fromkeys(stems))
     return len(unique), np.array([unique.index(stem) for stem in stems])
-
-
-def _random_view(rng: np.random.Generator) -> np.ndarray:
-    pitch, roll = _truncated(rng, PITCH_SPREAD, PITCH), _truncated(rng, ROLL_SPREAD, ROLL)
-    return np.array([pitch, rng.uniform(-YAW, YAW), roll, *rng.normal(0, SHIFT_SPREAD, 2), 0.0])
-
-
-def _truncated(rng: np.random.Generator, spread: float, limit: float) -> float:
-    """N(0, spread), drawn again until it is within the limit."""
-    while abs(value := rng.normal(0, spread)) > limit:
-        pass
-    return float(value)
-
-
-def _random_light(rng: np.random.Generator) -> np.ndarray:
-    """Ambient U(0.2, 0.7); what the light falls on squarely is lit U(0.9, 1.1) in all; the direction is uniform on the
-    disc of tilts up to 45 degrees away from the camera."""
-    ambient = rng.uniform(0.2, 0.7)
-    tilt, turn = TILT * math.sqrt(rng.random()), rng.uniform(0, 2 * math.pi)
-    direction = (math.sin(tilt) * math.cos(turn), math.sin(tilt) * math.sin(turn), -math.cos(tilt))
-    return np.array([ambient, rng.uniform(0.9, 1.1) - ambient, *direction])
-
-
-def _random_background(rng: np.random.Generator) -> np.ndarray:
-    colour = np.clip(rng.uniform(0.05, 0.95) + rng.normal(0, 0.12, 3), 0, 1)
-    colours = rng.normal(0, 0.09, (4, 1)) + rng.normal(0, 0.05, (4, 3))
-    waves = np.concatenate([colours, rng.normal(0, 5, (4, 2)), rng.uniform(0, 2 * np.pi, (4, 1))], 1)
-    return np.concatenate([[[*colour, 0, 0, 0]], waves])
 
 
 def render(scenes: list[Scene], size: int) -> Shots:
@@ -185,7 +160,7 @@ def _shoot(
         rgb,
         np.where(mask, centre[10], NOTHING),
         mask,
-        np.moveaxis(np.where(mask, _unit(centre[7:10]), NOTHING), 0, -1),
+        np.moveaxis(np.where(mask, unit(centre[7:10]), NOTHING), 0, -1),
         albedo,
         scene.view.astype(np.float32),
         scene.light.astype(np.float32),
@@ -222,39 +197,10 @@ def _colour(
     """The picture and its albedo from the samples that hit the head. Albedo is 0 where no sample in reach does."""
     albedo = paint(values[:3], values[3:6], values[6], part, scene.look)
     light = scene.light.astype(np.float32)
-    shading = light[0] + light[1] * np.maximum(light[2:] @ _unit(values[7:10]), 0)
+    shading = light[0] + light[1] * np.maximum(light[2:] @ unit(values[7:10]), 0)
     layers = np.zeros((7, (2 * size + 1) ** 2), np.float32)
     layers[:3, hit], layers[3:6, hit], layers[6, hit] = np.minimum(albedo * shading, 1), albedo, 1
-    pooled = _tent(_tent(layers.reshape(7, 2 * size + 1, -1)).swapaxes(1, 2)).swapaxes(1, 2)
+    pooled = tent(tent(layers.reshape(7, 2 * size + 1, -1)).swapaxes(1, 2)).swapaxes(1, 2)
     opacity = pooled[6]
     rgb = pooled[:3] + (1 - opacity) * background(scene.background, size)
-    return _bytes(rgb), _bytes(pooled[3:6] / np.maximum(opacity, np.float32(1e-6)))
-
-
-def _tent(samples: Float[np.ndarray, "c n m"]) -> Float[np.ndarray, "c size m"]:
-    """Each pixel's centre, and half as much of the samples on both sides of it."""
-    return samples[:, 1::2] * np.float32(0.5) + (samples[:, :-1:2] + samples[:, 2::2]) * np.float32(0.25)
-
-
-def background(waves: Float[np.ndarray, "5 6"], size: int) -> Float[np.ndarray, "3 h w"]:
-    """A smooth picture: a mean colour and four slow waves sin(a u + b v + c), u and v in [0, 1]."""
-    colours, across, down, phase = np.split(waves.astype(np.float32), [3, 4, 5], 1)
-    at = (np.arange(size, dtype=np.float32) + np.float32(0.5)) / np.float32(size)
-    u, v = at * across, at * down + phase  # [5, size] each; sin(u + v) = sin u cos v + cos u sin v
-    rows = np.concatenate([np.cos(v), np.sin(v)]).T
-    columns = np.concatenate([np.sin(u), np.cos(u)])
-    columns = columns * np.concatenate([colours, colours]).T[:, :, None]
-    columns[:, [0, 5]] = 0
-    return np.clip(colours[0][:, None, None] + rows @ columns, 0, 1)
-
-
-def _unit(vectors: Float[np.ndarray, "3 *k"]) -> Float[np.ndarray, "3 *k"]:
-    x, y, z = vectors
-    return vectors / np.maximum(np.sqrt(x * x + y * y + z * z), np.float32(1e-12))
-
-
-def _bytes(colour: Float[np.ndarray, "3 h w"]) -> np.ndarray:
-    """uint8 [h, w, 3]"""
-    return np.ascontiguousarray(
-        (np.clip(colour, 0, 1) * np.float32(255) + np.float32(0.5)).astype(np.uint8).transpose(1, 2, 0)
-    )
+    return as_bytes(rgb), as_bytes(pooled[3:6] / np.maximum(opacity, np.float32(1e-6)))

@@ -17,25 +17,22 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from PIL import Image, PngImagePlugin
 from rich.progress import track
 
 from unflat.data.kinds import Photos
-from unflat.data.packing import Column, digest_of, packed
-from unflat.worlds.face_render import FIELD_OF_VIEW, Shots, random_scene, render
+from unflat.data.packing import digest_of
+from unflat.worlds.face_render import Shots, random_scene, render
+from unflat.worlds.sets import MAPS, MAPS_KEPT, SPLITS, Split, check_set, random_of, stored
+from unflat.worlds.staging import FIELD_OF_VIEW
 
-Split = Literal["train", "val", "test"]
 VERSION = 1
 """of what is drawn: raise it with every change that shows in a picture, so that no old cache is read"""
-SPLITS: dict[Split, int] = {"train": 20_000, "val": 1_000, "test": 1_000}
-"""how many pictures a split holds unless said otherwise"""
 BLOCK = 32
 """pictures are always rendered in the same groups, so that rounding does not depend on their number"""
-MAPS_KEPT = 2_000 * 64 * 64
-"""a set of more pixels keeps no normals and no albedo on disk: they would take more than all the rest"""
 NEAR, FAR = 0.8, 1.2
 """limits of a depth PNG"""
 
@@ -52,14 +49,7 @@ class Faces:
     split: Split = "train"
 
     def __post_init__(self) -> None:
-        if self.split not in SPLITS:
-            raise ValueError(f"there is no split {self.split!r} of the faces; take one of {', '.join(SPLITS)}")
-        if self.count < 1:
-            raise ValueError(f"count is {self.count}; a set needs at least one picture")
-        if self.seed < 0:
-            raise ValueError(f"seed is {self.seed}; it has to be 0 or more")
-        if not 8 <= self.size <= 256:
-            raise ValueError(f"size is {self.size}; faces are rendered at 8 to 256 pixels a side")
+        check_set("faces", self.count, self.size, self.seed, self.split)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -72,8 +62,7 @@ class Faces:
         `normals` and `albedo` are None for big sets (see `MAPS_KEPT`).
         """
         key = digest_of("faces", VERSION, asdict(self))
-        folder = packed(f"faces/{key}", lambda empty: self._fill(empty, progress))
-        arrays = {file.stem: np.load(file, mmap_mode="r") for file in folder.glob("*.npy")}
+        arrays = stored(f"faces/{key}", lambda: self._pictures(progress))
         return Photos(**arrays, names=self.names, field_of_view=FIELD_OF_VIEW)
 
     def write(self, folder: Path, progress: bool = True) -> Path:
@@ -109,22 +98,15 @@ class Faces:
             "credit": "shapes from ICT-FaceKit, (c) 2020 USC Institute for Creative Technologies, MIT licence",
         }
 
-    def _fill(self, folder: Path, progress: bool) -> None:
-        """Render into one .npy file a field."""
+    def _pictures(self, progress: bool) -> Iterator[dict[str, np.ndarray]]:
+        """The fields of each picture."""
         names = [field.name for field in fields(Shots)]
         if self.count * self.size**2 > MAPS_KEPT:
-            names = [name for name in names if name not in ("normals", "albedo")]
-        columns: dict[str, Column] = {}
+            names = [name for name in names if name not in MAPS]
         blocks = track(self._blocks(), f"Rendering faces ({self.split})", -(-self.count // BLOCK), disable=not progress)
         for shots in blocks:
-            for name in names:
-                rows = getattr(shots, name)
-                if name not in columns:
-                    columns[name] = Column(folder / f"{name}.npy", rows.shape[1:], rows.dtype)
-                for row in rows:
-                    columns[name].append(row)
-        for column in columns.values():
-            column.close()
+            for index in range(len(shots.rgb)):
+                yield {name: getattr(shots, name)[index] for name in names}
 
     def _blocks(self) -> Iterator[Shots]:
         for start in range(0, self.count, BLOCK):
@@ -134,8 +116,7 @@ class Faces:
 
     def block(self, start: int) -> Shots:
         """`BLOCK` pictures from number `start` on."""
-        number = list(SPLITS).index(self.split)
-        randoms = [np.random.default_rng([self.seed, number, index]) for index in range(start, start + BLOCK)]
+        randoms = [random_of(self.seed, self.split, index) for index in range(start, start + BLOCK)]
         return render([random_scene(random) for random in randoms], self.size)
 
 

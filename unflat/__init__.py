@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     from unflat.training.checkpoint import load_method as load
     from unflat.training.run import Run, predict, train
     from unflat.training.settings import Training
+    from unflat.worlds.animals import Animals
     from unflat.worlds.faces import Faces
 
 __all__ = [
+    "Animals",
     "Faces",
     "Photos",
     "Prediction",
@@ -43,6 +45,7 @@ __all__ = [
 ]
 
 _PLACES = {
+    "Animals": "worlds.animals:Animals",
     "Faces": "worlds.faces:Faces",
     "Photos": "data.kinds:Photos",
     "Prediction": "method:Prediction",

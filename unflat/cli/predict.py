@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from unflat.cli.parsing import Count, Flag, Run, Text, only_json, parsed, print_json
-from unflat.cli.sources import photos_of
+from unflat.cli.sources import WORLDS, photos_of
 
 if TYPE_CHECKING:
     from unflat.data.kinds import Photos
@@ -80,7 +80,7 @@ def _predicted(options: PredictOptions) -> list[Path]:
 def _learned_crop(learned: dict[str, Any], photos: str) -> str:
     """The way of cropping that the run learned from, as far as it can be repeated without being told more."""
     mode = learned.get("mode")
-    return mode if mode in ("centre", "face", "alpha") and photos.partition(":")[0] != "faces" else ""
+    return mode if mode in ("centre", "face", "alpha") and photos.partition(":")[0] not in WORLDS else ""
 
 
 def _write_video(prediction: "Prediction", photos: "Photos", options: PredictOptions) -> list[Path]:

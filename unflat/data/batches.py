@@ -1,7 +1,7 @@
 """Training batches in an order that is a function of seed and step alone, and pieces that fit in memory."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -9,6 +9,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from unflat.data.kinds import Photos
+
+MIRRORED_VIEW = np.array([1, -1, -1, -1, 1, 1], np.float32)
 
 
 @dataclass(frozen=True)
@@ -20,24 +22,28 @@ class PhotoBatch:
     index: Int[Tensor, "b"]
     """which photos of the set these are"""
     flipped: Bool[Tensor, "b"]
-    """True where photo, depth and mask are mirrored left to right"""
+    """True where photo, depth, mask and view are mirrored left to right"""
     depth: Float[Tensor, "b h w"] | None = None
     """along z, NaN where there is no object; None if the data hold none"""
     mask: Bool[Tensor, "b h w"] | None = None
     """True on the object; None if the data hold none"""
+    view: Float[Tensor, "b 6"] | None = None
+    """turns about x, y, z in radians, then the shift; None if the data hold none"""
 
     def __len__(self) -> int:
         return len(self.photo)
 
     def to(self, device: torch.device | str) -> "PhotoBatch":
         """The same batch on another device."""
-        return PhotoBatch(
-            self.photo.to(device, non_blocking=True),
-            self.index.to(device, non_blocking=True),
-            self.flipped.to(device, non_blocking=True),
-            None if self.depth is None else self.depth.to(device, non_blocking=True),
-            None if self.mask is None else self.mask.to(device, non_blocking=True),
-        )
+        parts = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(self, **{k: v.to(device, non_blocking=True) for k, v in parts.items() if v is not None})
+
+    def known(self, name: str) -> Tensor:
+        """What is known beside the photos: depth, mask or view; ValueError where it is not."""
+        value: Tensor | None = getattr(self, name)
+        if value is None:
+            raise ValueError(f"the settings want photos with {name} beside them, but these have none")
+        return value
 
 
 def shuffled(
@@ -81,7 +87,15 @@ def _drawn(photos: Photos, index: np.ndarray, flipped: np.ndarray) -> PhotoBatch
         flipped=torch.from_numpy(flipped),
         depth=None if photos.depth is None else torch.from_numpy(_rows(photos.depth, index, flipped)),
         mask=None if photos.mask is None else torch.from_numpy(_rows(photos.mask, index, flipped)),
+        view=None if photos.view is None else torch.from_numpy(_views(photos.view, index, flipped)),
     )
+
+
+def _views(views: np.ndarray, index: np.ndarray, flipped: np.ndarray) -> np.ndarray:
+    """Views [n, 6] at `index`; of a mirrored photo, yaw, roll and the shift to the side have the other sign."""
+    rows = np.asarray(views, np.float32).take(index, axis=0)
+    rows[flipped] *= MIRRORED_VIEW
+    return rows
 
 
 def _rows(maps: np.ndarray, index: np.ndarray, flipped: np.ndarray) -> np.ndarray:

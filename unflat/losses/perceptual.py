@@ -1,8 +1,10 @@
 """Pictures compared by the features of a network instead of their pixels."""
 
 import math
+from collections.abc import Callable, Sequence
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
@@ -21,3 +23,21 @@ def gaussian_nll(
     error = (features - target).square().mean(1)
     nll = error / (2 * sigma**2) + (sigma.log() if isinstance(sigma, Tensor) else math.log(sigma))
     return (weight * nll).mean()
+
+
+def perceptual_nll(
+    network: Callable[[Tensor], Tensor],
+    images: Sequence[Float[Tensor, "b 3 h w"]],
+    photo: Float[Tensor, "b 3 h w"],
+    sigmas: Sequence[Float[Tensor, "b i j"]],
+    mask: Bool[Tensor, "b h w"],
+) -> list[Float[Tensor, ""]]:
+    """`gaussian_nll` of the photo's features under those of each image (Wu et al. 2020 eq. 7), each with its sigma.
+
+    Outside `mask` every image shows the photo: a feature sees far beyond its place, and a border of black would be
+    all it sees. The photo's features are computed once, without gradient.
+    """
+    with torch.no_grad():
+        target = network(photo)
+    shown = (network(torch.where(mask[:, None], image, photo)) for image in images)
+    return [gaussian_nll(f, target, sigma, mask.float()) for f, sigma in zip(shown, sigmas, strict=True)]

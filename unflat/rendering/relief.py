@@ -70,6 +70,26 @@ def sample_canonical(image: Float[Tensor, "b c h w"], canonical: Float[Tensor, "
     return grid_sample(image, canonical * scale - 1, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
+@torch.no_grad()
+def turn_photo(
+    photo: Float[Tensor, "b c h w"],
+    depth: Float[Tensor, "b h w"],
+    view_from_canonical: Rigid,
+    other_from_canonical: Rigid,
+    camera: Pinhole,
+    far: float = 1.2,
+) -> Float[Tensor, "b c h w"]:
+    """What a photo would show from another view of the same relief: every point in the colour the photo has there.
+
+    `depth` is the relief in the canonical frame, `view_from_canonical` the photo's view of it. Points that the photo
+    does not show take the colour of what hides them; pixels that see nothing keep the photo's own.
+    """
+    seen = see_relief(depth, other_from_canonical, camera, far)
+    points = other_from_canonical.inverse.apply(unproject(seen.depth, camera).flatten(1, 2))
+    place = camera.project(view_from_canonical.apply(points)).view_as(seen.canonical)
+    return torch.where(seen.mask[:, None], sample_canonical(photo, place), photo)
+
+
 def where_plane_is_seen(view_from_canonical: Rigid, camera: Pinhole, depth: float = 1.0) -> Float[Tensor, "b h w 2"]:
     """Canonical pixel coordinates of the point of the canonical plane z = depth that each pixel looks at.
 

@@ -24,7 +24,7 @@ class Row:
     title: str
     """as the table prints it"""
     config: Mapping[str, Any] = field(default_factory=dict)
-    """fields of the method's `Config` with other values"""
+    """fields of the method's `Config` with other values; a set may stand for a frozenset"""
     training: Mapping[str, Any] = field(default_factory=dict)
     """fields of `Training` with other values"""
     data: Callable[[Any], Any] | None = None
@@ -106,4 +106,5 @@ def _changed(settings: S, changes: Mapping[str, Any], row: str) -> S:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"its fields are {', '.join(known)}"
             raise ValueError(f"the row {row!r} changes {name!r}, which {type(settings).__name__} does not have; {hint}")
-    return replace(settings, **changes)  # type: ignore[type-var]
+    values = {name: frozenset(value) if isinstance(value, set) else value for name, value in changes.items()}
+    return replace(settings, **values)  # type: ignore[type-var]

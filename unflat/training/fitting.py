@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from unflat.data.kinds import Photos
+from unflat.data.variety import scale_spread
 from unflat.training.experiment import Experiment
 
 EPOCHS = 100
@@ -33,3 +35,24 @@ def fitted(experiment: Experiment, chosen: Mapping[str, tuple[Any, str]]) -> tup
             experiment = replace(experiment, **{part: replace(settings, **{name: value})})
             reasons[setting] = why
     return experiment, reasons
+
+
+def fitted_to_photos(experiment: Experiment, photos: Photos) -> tuple[Experiment, dict[str, str]]:
+    """Settings of a method that learns reliefs, made at 64 px for many photos, for `photos`; and why.
+
+    Its `Config` has to have the fields named here (see `unflat.methods.autoencoders.unsup3d`).
+    """
+    config, size, spread = experiment.config, photos.extent.size[0], scale_spread(photos)
+    batch, steps = batch_and_steps(len(photos), config.batch_size, experiment.training.steps)
+    (near, far), (x, y, z) = config.depth_range, config.shift_range
+    if spread is not None and spread.differs:
+        z = max(z, (far - near) / 2)  # what is further back is not seen
+    chosen = {
+        "training.steps": (steps, f"{len(photos)} photos; what is seen more often is learned by heart"),
+        "config.batch_size": (batch, f"few photos, of which {steps} batches are made"),
+        "config.warmup": (min(config.warmup, steps // 3), f"a third of the {steps} steps"),
+        "config.stride": (max(1, min(config.stride, config.stride * size // 64)), "photos smaller than 64 px"),
+        "config.depth_stride": (max(1, config.depth_stride * size // 64), "the relief keeps the grid it has at 64 px"),
+        "config.shift_range": ((x, y, z), "objects are of different size in the crops: they may be nearer and further"),
+    }
+    return fitted(experiment, chosen)

@@ -15,7 +15,7 @@ from unflat.kernels.threads import share_threads
 from unflat.method import Losses, Method
 from unflat.training import checkpoint
 from unflat.training.average import RunningAverage
-from unflat.training.devices import channels_last, device_of, length, moved, uses_bf16
+from unflat.training.devices import channels_last, device_of, keep_freed_memory, length, moved, uses_bf16
 from unflat.training.disk import writing
 from unflat.training.lock import alone
 from unflat.training.log import Log
@@ -54,6 +54,7 @@ class Trainer:
         self.processes = Processes.join()
         self.device = device_of(training, self.processes)
         share_threads(training.threads)
+        keep_freed_memory()
         self.bf16 = uses_bf16(training, self.device)
         self.method = method.to(device=self.device)
         channels_last(self.method)

@@ -11,6 +11,27 @@ LINES = 3
 """of the log that have the figure are averaged: one line alone may be chance"""
 
 
+RELIEF_SYMPTOMS = (
+    Symptom(
+        "relief", "the reliefs are flat, the texture holds everything: photos have to differ in viewpoint and in "
+        "light; --config.bump 1 begins with more relief", after=500, below=0.1,
+    ),
+    Symptom(
+        "convexity", "the reliefs are inside out. They are turned once the warm-up is over; if they turn back, take "
+        "another --training.seed or a higher --config.bump", after=150, below=0.0,
+    ),
+    Symptom(
+        "coverage", "the reliefs are turned or moved out of the picture: crop so that objects stand in the middle "
+        "(unflat data inspect shows), or take a higher --config.coverage-weight", after=300, below=0.7,
+    ),
+    Symptom(
+        "yaw spread", "the viewpoints found are within this many degrees, and photos from one side do not show shape: "
+        "add some from the left and the right", after=1000, below=5.0,
+    ),
+)  # fmt: skip
+"""What goes wrong with methods that explain photos as reliefs. Limits and steps were measured: docs/LOG.md"""
+
+
 class Watch:
     """Holds every line of figures against a method's symptoms, and tells each symptom once.
 

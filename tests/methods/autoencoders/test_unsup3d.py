@@ -11,7 +11,7 @@ import torch
 from unflat.data.batches import PhotoBatch
 from unflat.data.kinds import Extent, Photos
 from unflat.geometry.depth import normals_of, paraboloid
-from unflat.method import predict_in_pieces
+from unflat.method import Losses, predict_in_pieces
 from unflat.methods.autoencoders.unsup3d import SIGMA_RANGE, Factors, Unsup3D, faces, small, tiny
 from unflat.rendering.shading import Light
 
@@ -38,7 +38,7 @@ def batch_of(photo: torch.Tensor, depth: torch.Tensor | None = None) -> PhotoBat
 
 def symmetric_factors(method: Unsup3D, count: int = 2, yaw: float = 0.0) -> Factors:
     """A bowl that bulges towards the camera, with a symmetric albedo, lit from the front."""
-    share = torch.sigmoid(2 * method.bump).expand(count, -1, -1)
+    share = torch.sigmoid(2 * method.relief.bump).expand(count, -1, -1)
     depth = 0.9 + 0.2 * share
     view = torch.zeros(count, 6)
     view[:, 1] = yaw
@@ -51,7 +51,9 @@ def symmetric_factors(method: Unsup3D, count: int = 2, yaw: float = 0.0) -> Fact
 def test_the_papers_network_has_the_papers_number_of_weights() -> None:
     """37.1 M, and 12.98 M, 1.74 M and 7.68 M of its parts (supplement, tables 5 to 7); regressors have biases here."""
     method = Unsup3D(faces().config, Extent(1, (64, 64)))
-    millions = {name: sum(p.numel() for p in part.parameters()) / 1e6 for name, part in method.named_children()}
+    millions = {
+        name: sum(p.numel() for p in part.parameters()) / 1e6 for name, part in method.networks.named_children()
+    }
     assert millions["depth"] == pytest.approx(12.98, abs=0.01)
     assert millions["albedo"] == pytest.approx(12.98, abs=0.01)
     assert millions["view"] == pytest.approx(1.74, abs=0.01)
@@ -92,7 +94,7 @@ def test_borders_are_held_at_their_depth_on_the_sides_only() -> None:
 def test_a_global_offset_of_the_raw_depth_changes_nothing() -> None:
     method = built()
     raw = torch.randn(2, SIZE, SIZE)
-    torch.testing.assert_close(method.depth_from(raw + 3)[1], method.depth_from(raw)[1], atol=1e-5, rtol=0)
+    torch.testing.assert_close(method.relief(raw + 3)[1], method.relief(raw)[1], atol=1e-5, rtol=0)
 
 
 def test_learning_starts_convex() -> None:
@@ -105,6 +107,14 @@ def test_a_coarser_depth_is_interpolated_to_the_photo() -> None:
     factors = built(depth_stride=2).factors(some_photos())
     assert factors.free_depth.shape == (4, SIZE // 2, SIZE // 2)
     assert factors.depth.shape == (4, SIZE, SIZE)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_networks_on_a_coarser_grid_make_maps_of_the_photos_size(stride: int) -> None:
+    factors = built(stride=stride, without=frozenset(["light"])).factors(some_photos())
+    assert factors.albedo.shape == (4, 3, SIZE, SIZE) and factors.sigma.shape == (4, 2, SIZE, SIZE)
+    assert factors.shading is not None and factors.shading.shape == factors.depth.shape == (4, SIZE, SIZE)
+    assert factors.feature_sigma.shape == (4, 2, SIZE // 4, SIZE // 4)  # that of features four pixels wide
 
 
 def test_a_frontal_object_is_drawn_as_it_is() -> None:
@@ -162,6 +172,13 @@ def test_sigma_is_constant_at_first_and_as_predicted_after_the_warm_up() -> None
     torch.testing.assert_close(method.warmed(sigma, 1.0), sigma)
 
 
+def losses_of(method: Unsup3D, factors: Factors, photo: torch.Tensor, step: int = 1, **known: torch.Tensor) -> Losses:
+    """The losses if the networks had said `factors`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Unsup3D, "factors", lambda self, photo: factors)
+        return method.losses(dataclasses.replace(batch_of(photo), **known), step)
+
+
 def test_turning_away_costs_coverage_with_a_gradient_back() -> None:
     """The mask has none: without this term, leaving the frame would be free."""
     method = built(coverage_weight=1.0)
@@ -170,10 +187,10 @@ def test_turning_away_costs_coverage_with_a_gradient_back() -> None:
     shifted[:, 3] = 0.05
     factors = symmetric_factors(method, 1)._replace(view=view + shifted)
     photo = some_photos(1)
-    loss = method.unsupervised(factors, photo, 0).terms["coverage"]
+    loss = losses_of(method, factors, photo).terms["coverage"]
     (gradient,) = torch.autograd.grad(loss, view)
     assert gradient[0, 3] > 0
-    centred = method.unsupervised(symmetric_factors(method, 1), photo, 0).terms["coverage"]
+    centred = losses_of(method, symmetric_factors(method, 1), photo).terms["coverage"]
     assert loss > centred + 0.05
 
 
@@ -184,8 +201,7 @@ def test_leaving_the_frame_is_no_gain() -> None:
     factors = symmetric_factors(method, 1)
     away = torch.zeros(1, 6)
     away[:, 3] = 0.09
-    here = method.unsupervised(factors, photo, 1)
-    there = method.unsupervised(factors._replace(view=away), photo, 1)
+    here, there = losses_of(method, factors, photo), losses_of(method, factors._replace(view=away), photo)
     assert there.figures["coverage"] < 0.6 * here.figures["coverage"]
     assert there.total > here.total
 
@@ -194,7 +210,7 @@ def test_every_network_gets_a_finite_gradient() -> None:
     method = built(without=frozenset())
     method.losses(batch_of(some_photos()), 1).total.backward()
     for name in ("encoder", "depth", "albedo", "light", "view", "confidence"):
-        gradients = [p.grad for p in getattr(method, name).parameters() if p.grad is not None]
+        gradients = [p.grad for p in getattr(method.networks, name).parameters() if p.grad is not None]
         assert gradients and all(g.isfinite().all() for g in gradients)
         assert any(g.abs().max() > 0 for g in gradients), name
 
@@ -206,7 +222,7 @@ def test_edge_on_views_stay_finite() -> None:
     spiky = 1 + 0.09 * torch.sign(torch.randn(2, SIZE, SIZE))
     depth = spiky.requires_grad_()
     factors = symmetric_factors(method)._replace(depth=depth, view=view.requires_grad_())
-    loss = method.unsupervised(factors, some_photos(2), 1).total
+    loss = losses_of(method, factors, some_photos(2)).total
     gradients = torch.autograd.grad(loss, [depth, view])
     assert loss.isfinite() and all(g.isfinite().all() for g in gradients)
 
@@ -218,21 +234,62 @@ def test_shading_without_light_is_predicted() -> None:
     assert method.shade(factors) is factors.shading
 
 
-def test_the_supervised_baseline_learns_from_depth_alone() -> None:
-    method = built(signal="depth")
-    photo = some_photos()
+def seen_depth(method: Unsup3D, photo: torch.Tensor) -> torch.Tensor:
     with torch.no_grad():
-        true = method.reconstruct(method.factors(photo), mirrored=False)[1].depth
-    assert method.losses(batch_of(photo, true), 0).total.item() == pytest.approx(0, abs=1e-6)
-    assert method.losses(batch_of(photo, true + 0.02), 0).total.item() == pytest.approx(0.02, rel=0.2)
-    with pytest.raises(ValueError, match="needs photos with true depth"):
+        return method.reconstruct(method.factors(photo), mirrored=False)[1].depth
+
+
+def test_the_supervised_baseline_learns_from_depth_alone() -> None:
+    method = built(cues=frozenset(["depth"]), without=frozenset(["photos"]))
+    photo = some_photos()
+    true = seen_depth(method, photo)
+    assert method.losses(batch_of(photo, true), 0).total.item() == pytest.approx(0, abs=2e-5)
+    assert method.losses(batch_of(photo, 3 * true), 0).total.item() == pytest.approx(0, abs=2e-5)  # in another unit
+    other = true + 0.02 * (
+        torch.arange(SIZE) > SIZE // 2
+    )  # half of the picture 0.02 farther: half of that off the mean
+    assert method.losses(batch_of(photo, other), 0).total.item() == pytest.approx(20 * 0.01, rel=0.2)
+    with pytest.raises(ValueError, match="want photos with depth beside them, but these have none"):
         method.losses(batch_of(photo), 0)
 
 
+def test_with_masks_the_background_is_not_explained() -> None:
+    method = built(cues=frozenset(["mask"]), warmup=0)
+    photo = some_photos()
+    mask = torch.zeros(4, SIZE, SIZE, dtype=torch.bool)
+    mask[:, 8:24, 8:24] = True
+    elsewhere = torch.where(mask[:, None], photo, 1 - photo)
+    factors = method.factors(photo)
+    here, there = (losses_of(method, factors, p, mask=mask) for p in (photo, elsewhere))
+    assert torch.equal(here.total, there.total)
+    assert here.figures["coverage"] == pytest.approx(0.25, abs=0.03)
+    blind = built(warmup=0)
+    assert losses_of(blind, factors, photo, mask=mask).total != losses_of(blind, factors, elsewhere, mask=mask).total
+    with pytest.raises(ValueError, match="want photos with mask beside them"):
+        method.losses(batch_of(photo), 0)
+
+
+def test_known_depth_and_view_pull_towards_themselves() -> None:
+    method = built(cues=frozenset(["depth", "view"]))
+    photo = some_photos()
+    factors = method.factors(photo)
+    batch = dataclasses.replace(batch_of(photo, seen_depth(method, photo)), view=factors.view.detach())
+    right = method.losses(batch, 0).terms
+    assert right["depth"].item() == pytest.approx(0, abs=1e-5) and right["view"].item() == pytest.approx(0, abs=1e-6)
+    turned = dataclasses.replace(batch, view=batch.known("view") + torch.tensor([0, 0.3, 0, 0, 0, 0]))
+    assert method.losses(turned, 0).terms["view"].item() == pytest.approx(0.05)  # the mean over six
+    assert {"depth", "view"} & built().losses(batch, 0).terms.keys() == set()
+
+
 def test_unknown_depth_teaches_nothing() -> None:
-    method = built(signal="depth")
+    method = built(cues=frozenset(["depth"]), without=frozenset(["photos"]))
     nothing = torch.full((4, SIZE, SIZE), torch.nan)
     assert method.losses(batch_of(some_photos(), nothing), 0).total.item() == 0
+
+
+def turn_inside_out(method: Unsup3D) -> None:
+    method.networks.turn_inside_out()
+    method.relief.turn_inside_out()
 
 
 @pytest.mark.parametrize("bump", [0.0, 1.0])
@@ -241,14 +298,14 @@ def test_inside_out_is_the_twin(bump: float) -> None:
     method = built(bump=bump)
     photo = some_photos()
     before = method.factors(photo)
-    method.turn_inside_out()
+    turn_inside_out(method)
     after = method.factors(photo)
     torch.testing.assert_close(after.depth[:, :, 2:-2], 2 - before.depth[:, :, 2:-2])
     torch.testing.assert_close(after.view[:, :2], -before.view[:, :2])
     torch.testing.assert_close(after.view[:, 2:5], before.view[:, 2:5])
     torch.testing.assert_close(after.light.direction[:, :2], -before.light.direction[:, :2])
     torch.testing.assert_close(after.light.ambient, before.light.ambient)
-    method.turn_inside_out()
+    turn_inside_out(method)
     torch.testing.assert_close(method.factors(photo).depth, before.depth)
 
 
@@ -265,9 +322,8 @@ def test_an_inverted_solution_is_noticed_and_turned() -> None:
         figures = method.losses(batch, 0).figures
     assert figures["convexity"] < 0 and bulge(method) < 0
     assert method.update(0) is False  # not before the end of the warm-up
-    with pytest.warns(UserWarning, match="inside out at step 1000"):
-        assert method.update(1000) is True  # the optimiser begins anew
-    assert method.convexity > 0 and bulge(method) > 0
+    assert method.update(1000) is True  # the optimiser begins anew
+    assert method.relief.convexity > 0 and bulge(method) > 0
     assert method.update(2000) is False
 
 
@@ -307,10 +363,11 @@ def test_batches_are_a_function_of_seed_and_step() -> None:
     assert torch.equal(unbroken[4].photo, resumed.photo)
 
 
-def test_the_view_learns_at_its_own_rate() -> None:
-    others, view = built(view_rate=3.0).parameter_groups()
-    assert (others.rate, view.rate) == (1.0, 3.0)
-    method = built()
+def test_view_and_depth_learn_at_their_own_rates() -> None:
+    method = built(rates=(3.0, 0.5))
+    rate = {id(p): group.rate for group in method.parameter_groups() for p in group.parameters}
+    for name, expected in (("view", 3.0), ("depth", 0.5), ("albedo", 1.0), ("encoder", 1.0)):
+        assert {rate[id(p)] for p in getattr(method.networks, name).parameters()} == {expected}
     grouped = [id(p) for group in method.parameter_groups() for p in group.parameters]
     assert sorted(grouped) == sorted(id(p) for p in method.parameters())
 
@@ -325,7 +382,7 @@ def test_photos_of_another_size_are_refused() -> None:
 
 def test_coarse_depth_stays_in_its_range() -> None:
     method = built(depth_stride=2)
-    depth = method.depth_from(20 * torch.randn(2, SIZE // 2, SIZE // 2))[1]
+    depth = method.relief(20 * torch.randn(2, SIZE // 2, SIZE // 2))[1]
     assert depth.min() >= 0.9 and depth.max() <= 1.1
 
 

@@ -1,0 +1,58 @@
+"""The last step from a network's map to a relief: depth in a range, behind whose borders the object ends."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import interpolate, pad
+
+from unflat.geometry.depth import paraboloid
+
+HELD_COLUMNS = 2  # columns of the relief held at the border depth, on either side
+SMOOTHING = 0.2  # of the convexity that is watched
+
+
+class ReliefHead(nn.Module):
+    """A raw map [b, i, j] to the relief [b, size, size] (Wu et al. 2020, section 3.3 and their released code).
+
+    Depth is tanh of the raw map about its mean, in `limits` (d_min, d_max); the outermost columns on the left and the
+    right are held at `border`, from 0 (d_min) to 1 (d_max). The map may be `stride` times coarser than the relief.
+    Ours is the `bump`, the height of a paraboloid that is added to every raw map: seen from afar, a relief has an exact
+    inside-out twin that shows the same picture, and learning stays on the side on which it starts.
+    """
+
+    bump: Tensor
+    convexity: Tensor
+
+    def __init__(self, size: int, stride: int, limits: tuple[float, float], border: float, bump: float) -> None:
+        super().__init__()
+        self.size, self.limits, self.border = size, limits, border
+        self.register_buffer("bump", bump * paraboloid(size // stride))
+        self.register_buffer("convexity", torch.zeros(()))
+
+    @property
+    def far(self) -> float:
+        """What lies further behind the relief, when it is turned, is not seen: half the range of depth."""
+        near, far = self.limits
+        return far + (far - near) / 2
+
+    def forward(self, raw: Float[Tensor, "b i j"]) -> tuple[Float[Tensor, "b i j"], Float[Tensor, "b h w"]]:
+        """Depth as share of its range on the map's own grid, and the relief with its borders held."""
+        near, far = self.limits
+        raw = raw + self.bump
+        share = torch.tanh(raw - raw.mean((1, 2), keepdim=True)) / 2 + 0.5  # a global offset is the view's business
+        depth = near + (far - near) * share
+        if depth.shape[-1] != self.size:  # bicubic overshoots
+            depth = interpolate(depth[:, None], (self.size, self.size), mode="bicubic")[:, 0].clamp(near, far)
+        held = near + (far - near) * self.border
+        return share, pad(depth[:, :, HELD_COLUMNS:-HELD_COLUMNS], (HELD_COLUMNS, HELD_COLUMNS), value=held)
+
+    @torch.no_grad()
+    def watch(self, share: Float[Tensor, "b i j"]) -> Float[Tensor, ""]:
+        """How much reliefs bulge, smoothed over the calls: below zero they are inside out."""
+        bulge = (share * paraboloid(share.shape[-1]).to(share)).mean()
+        return self.convexity.lerp_(bulge.nan_to_num(), SMOOTHING).clone()
+
+    def turn_inside_out(self) -> None:
+        """For raw maps of the other sign, the relief's twin."""
+        self.bump.neg_()
+        self.convexity.neg_()

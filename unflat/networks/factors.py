@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d
+from torch.nn.functional import avg_pool2d, interpolate
 
 from unflat.networks.convolution import Decoder, Encoder, Regressor, TwoScaleDecoder
 
@@ -18,7 +18,7 @@ Scales = tuple[Float[Tensor, "b 2 h w"], Float[Tensor, "b 2 i j"]]
 
 
 class RawFactors(NamedTuple):
-    """What the networks say, without activation."""
+    """What the networks say, without activation, in single precision. Maps but depth are at the photo's size."""
 
     depth: Float[Tensor, "b 1 i j"]
     albedo: Float[Tensor, "b 3 h w"]
@@ -73,19 +73,25 @@ class FactorNetworks(nn.Module):
 
     def forward(self, photo: Float[Tensor, "b 3 h w"]) -> RawFactors:
         code = self._code(photo)
+        fine, coarse = self.confidence(code)
         return RawFactors(
-            depth=self.depth(code),
-            albedo=self.albedo(code),
-            light=self.light(code),
-            view=self.view(code),
-            confidence=self.confidence(code),
-            shading=None if self.shading is None else self.shading(code),
+            depth=self.depth(code).float(),
+            albedo=self._finer(self.albedo(code)),
+            light=self.light(code).float(),
+            view=self.view(code).float(),
+            confidence=(self._finer(fine), self._finer(coarse)),
+            shading=None if self.shading is None else self._finer(self.shading(code)),
+        )
+
+    def _finer(self, maps: Float[Tensor, "b c i j"]) -> Float[Tensor, "b c h w"]:
+        return (
+            maps.float() if self.stride == 1 else interpolate(maps.float(), scale_factor=self.stride, mode="bilinear")
         )
 
     def view_of(self, photo: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 6"]:
         """The view alone."""
         view: Tensor = self.view(self._code(photo))
-        return view
+        return view.float()
 
     def turn_inside_out(self) -> None:
         """Exchange relief, view and light for those of the inside-out twin.

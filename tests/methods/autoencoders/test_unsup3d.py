@@ -13,6 +13,7 @@ from unflat.data.kinds import Extent, Photos
 from unflat.geometry.depth import normals_of, paraboloid
 from unflat.method import Losses, predict_in_pieces
 from unflat.methods.autoencoders.unsup3d import SIGMA_RANGE, Factors, Unsup3D, faces, small, tiny
+from unflat.rendering.relief import Seen
 from unflat.rendering.shading import Light
 
 SIZE = 32
@@ -120,16 +121,23 @@ def test_networks_on_a_coarser_grid_make_maps_of_the_photos_size(stride: int) ->
 def test_a_frontal_object_is_drawn_as_it_is() -> None:
     method = built()
     factors = symmetric_factors(method)
-    image, seen = method.reconstruct(factors, mirrored=False)
+    image, seen = method.reconstruct(factors)
     assert seen.mask.all()
     torch.testing.assert_close(image, factors.albedo * method.shade(factors)[:, None], atol=1e-4, rtol=0)
+
+
+def mirror_image(method: Unsup3D, factors: Factors) -> tuple[torch.Tensor, Seen]:
+    image, seen = method.reconstruct(method.with_mirrored(factors))
+    count = len(factors.view)
+    torch.testing.assert_close(image[:count], method.reconstruct(factors)[0])
+    return image[count:], Seen(*(part[count:] for part in seen))
 
 
 def test_the_mirror_image_of_a_symmetric_object_is_the_object() -> None:
     """Wherever it is seen from: depth and albedo are mirrored, view and light are not."""
     method = built()
     factors = symmetric_factors(method, yaw=0.4)
-    plain, mirrored = (method.reconstruct(factors, mirrored=flag) for flag in (False, True))
+    plain, mirrored = method.reconstruct(factors), mirror_image(method, factors)
     torch.testing.assert_close(plain[0], mirrored[0], atol=1e-4, rtol=0)
     assert torch.equal(plain[1].mask, mirrored[1].mask)
 
@@ -137,8 +145,8 @@ def test_the_mirror_image_of_a_symmetric_object_is_the_object() -> None:
 def test_the_mirror_turns_what_is_not_symmetric() -> None:
     method = built()
     factors = symmetric_factors(method)._replace(albedo=some_photos(2))
-    plain, _ = method.reconstruct(factors, mirrored=False)
-    mirrored, _ = method.reconstruct(factors, mirrored=True)
+    plain, _ = method.reconstruct(factors)
+    mirrored, _ = mirror_image(method, factors)
     torch.testing.assert_close(mirrored, plain.flip(-1), atol=1e-4, rtol=0)
 
 
@@ -148,12 +156,8 @@ def test_a_flip_that_is_left_out_is_not_made(part: str) -> None:
     factors = symmetric_factors(method)
     lopsided = factors._replace(albedo=some_photos(2), depth=factors.depth + 0.01 * torch.linspace(-1, 1, SIZE))
     both = built()
-    assert not torch.allclose(
-        method.reconstruct(lopsided, mirrored=True)[0], both.reconstruct(lopsided, mirrored=True)[0], atol=1e-3
-    )
-    torch.testing.assert_close(
-        method.reconstruct(lopsided, mirrored=False)[0], both.reconstruct(lopsided, mirrored=False)[0]
-    )
+    assert not torch.allclose(mirror_image(method, lopsided)[0], mirror_image(both, lopsided)[0], atol=1e-3)
+    torch.testing.assert_close(method.reconstruct(lopsided)[0], both.reconstruct(lopsided)[0])
 
 
 def test_the_mirrored_term_weighs_one_at_first_and_as_published_after_the_warm_up() -> None:
@@ -236,7 +240,7 @@ def test_shading_without_light_is_predicted() -> None:
 
 def seen_depth(method: Unsup3D, photo: torch.Tensor) -> torch.Tensor:
     with torch.no_grad():
-        return method.reconstruct(method.factors(photo), mirrored=False)[1].depth
+        return method.reconstruct(method.factors(photo))[1].depth
 
 
 def test_the_supervised_baseline_learns_from_depth_alone() -> None:

@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import interpolate, softplus
+from torch.nn.functional import softplus
 
 from unflat.data.batches import PhotoBatch, shuffled
 from unflat.data.kinds import Extent, Photos
@@ -42,7 +42,7 @@ from unflat.worlds.faces import Faces
 from unflat.worlds.patched import Patched
 
 Without = Literal["albedo_flip", "depth_flip", "light", "confidence", "photos"]
-Cue = Literal["mask", "depth", "view"]
+Pair = tuple[Tensor, Tensor]  # of the plain and of the mirrored image
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Config:
     """learning rates of the view and of the depth network, times that of the others (ours)"""
     decay: float = 5e-4
     """weight decay, L2 in the gradient: in the released settings, not in the paper"""
-    cues: frozenset[Cue] = field(default_factory=frozenset)
+    cues: frozenset[Literal["mask", "depth", "view"]] = field(default_factory=frozenset)
     """what is known beside the photos and helps (ours): masks (the background is not explained), depth, views"""
     without: frozenset[Without] = field(default_factory=frozenset)
     """parts left out, for the paper's ablations; without "photos", cues alone teach (the supervised baseline)"""
@@ -163,25 +163,20 @@ class Unsup3D(Method, config=Config, takes=Photos, gives=GIVES):
         """Explain photos: the five networks, and the ranges of what they say."""
         config = self.config
         raw = self.networks(photo)
-        sigma, feature_sigma = (softplus(self.finer(scale)).clamp(*SIGMA_RANGE) for scale in raw.confidence)
-        free_depth, depth = self.relief(raw.depth[:, 0].float())
+        sigma, feature_sigma = (softplus(scale).clamp(*SIGMA_RANGE) for scale in raw.confidence)
+        free_depth, depth = self.relief(raw.depth[:, 0])
         return Factors(
             depth, free_depth,
-            albedo=torch.tanh(self.finer(raw.albedo)) / 2 + 0.5,
-            light=Light.tilted(torch.tanh(raw.light.float()), config.ambient_range, config.diffuse_range),
-            shading=None if raw.shading is None else softplus(self.finer(raw.shading))[:, 0],
+            albedo=torch.tanh(raw.albedo) / 2 + 0.5,
+            light=Light.tilted(torch.tanh(raw.light), config.ambient_range, config.diffuse_range),
+            shading=None if raw.shading is None else softplus(raw.shading)[:, 0],
             view=self.view_from(raw.view), sigma=sigma, feature_sigma=feature_sigma,
         )  # fmt: skip
 
     def view_from(self, raw: Float[Tensor, "b 6"]) -> Float[Tensor, "b 6"]:
         """Turns in radians and shifts, in their ranges."""
         largest = raw.new_tensor([math.radians(self.config.turn_range)] * 3 + [*self.config.shift_range])
-        return torch.tanh(raw.float()) * largest
-
-    def finer(self, maps: Float[Tensor, "b c i j"]) -> Float[Tensor, "b c h w"]:
-        """Maps of the networks in single precision, on a grid as much finer as the photo's."""
-        maps, stride = maps.float(), self.config.stride
-        return maps if stride == 1 else interpolate(maps, scale_factor=stride, mode="bilinear")
+        return torch.tanh(raw) * largest
 
     # -- the photo again (sections 3.1 and 3.3) ------------------------------------------------------------------------
 
@@ -191,14 +186,23 @@ class Unsup3D(Method, config=Config, takes=Photos, gives=GIVES):
             return factors.shading
         return lambertian(normals_of(factors.depth, self.camera), factors.light)
 
-    def reconstruct(self, factors: Factors, *, mirrored: bool) -> tuple[Float[Tensor, "b 3 h w"], Seen]:
-        """The photo from its factors (eq. 1, 2), or from their mirror image under the same light and view (eq. 4)."""
-        if mirrored and "depth_flip" not in self.config.without:
-            factors = factors._replace(depth=factors.depth.flip(-1))
-        if mirrored and "albedo_flip" not in self.config.without:
-            factors = factors._replace(albedo=factors.albedo.flip(-1))
+    def reconstruct(self, factors: Factors) -> tuple[Float[Tensor, "b 3 h w"], Seen]:
+        """The photo from its factors (eq. 1, 2)."""
         seen = see_relief(factors.depth, factors.view_from_canonical, self.camera, self.relief.far)
         return sample_canonical(factors.albedo * self.shade(factors)[:, None], seen.canonical), seen
+
+    def with_mirrored(self, factors: Factors) -> Factors:
+        """The factors, and after them their mirror images under the same light and view (eq. 4)."""
+        twice = torch.arange(2 * len(factors.view), device=factors.view.device) % len(factors.view)
+
+        def pair(maps: Tensor, name: Without) -> Tensor:
+            return torch.cat([maps, maps if name in self.config.without else maps.flip(-1)])
+
+        return factors._replace(
+            depth=pair(factors.depth, "depth_flip"), albedo=pair(factors.albedo, "albedo_flip"),
+            light=factors.light[twice], shading=None if factors.shading is None else factors.shading[twice],
+            view=factors.view[twice],
+        )  # fmt: skip
 
     # -- what is minimised (sections 3.2 and 3.4) ----------------------------------------------------------------------
 
@@ -207,28 +211,26 @@ class Unsup3D(Method, config=Config, takes=Photos, gives=GIVES):
         warm = min(step / max(config.warmup, 1), 1.0)
         factors = self.factors(photo)
         with torch.autocast(photo.device.type, enabled=False):  # geometry stays float32
-            plain, seen = self.reconstruct(factors, mirrored=False)
-            mirrored, seen_mirrored = self.reconstruct(factors, mirrored=True)
-            mask = seen.mask & seen_mirrored.mask
+            images, seen = self.reconstruct(self.with_mirrored(factors))
+            (plain, mirrored), (mask, mask_mirrored) = images.chunk(2), seen.mask.chunk(2)
+            depth, mask = seen.depth[: len(photo)], mask & mask_mirrored
             if "mask" in config.cues:
                 mask = mask & batch.known("mask")
             terms: dict[str, Tensor] = {}
             if "photos" not in config.without:
                 terms |= self.photometric(factors, photo, (plain, mirrored), mask, warm)
             if "depth" in config.cues:
-                terms["depth"] = DEPTH_CUE * scale_free_l1(seen.depth, batch.known("depth"), seen.mask)
+                terms["depth"] = DEPTH_CUE * scale_free_l1(depth, batch.known("depth"), mask)
             if "view" in config.cues:
                 terms["view"] = (factors.view - batch.known("view")).abs().mean()
         if config.turn_weight and warm:
             terms["turned"] = config.turn_weight * warm * self.turn_error(factors, photo)
         return Losses(terms, self.figures(factors, photo, plain, mask, step))
 
-    def photometric(
-        self, factors: Factors, photo: Tensor, images: tuple[Tensor, Tensor], mask: Tensor, warm: float
-    ) -> dict[str, Tensor]:
+    def photometric(self, factors: Factors, photo: Tensor, pair: Pair, mask: Tensor, warm: float) -> dict[str, Tensor]:
         """How badly the plain and the mirrored image explain the photo (eq. 3 to 8), and what holds the relief."""
         config, flip_weight = self.config, 1 + (self.config.flip_weight - 1) * warm
-        (plain, mirrored), (sigma, sigma_mirrored) = images, self.warmed(factors.sigma, warm).unbind(1)
+        (plain, mirrored), (sigma, sigma_mirrored) = pair, self.warmed(factors.sigma, warm).unbind(1)
         terms = {  # the paper's colours are in [-1, 1]: twice ours
             "photometric": laplacian_nll(2 * plain, 2 * photo, sigma, mask),  # eq. 3
             "mirrored": flip_weight * laplacian_nll(2 * mirrored, 2 * photo, sigma_mirrored, mask),
@@ -237,7 +239,7 @@ class Unsup3D(Method, config=Config, takes=Photos, gives=GIVES):
         }
         if config.features:
             scales = self.warmed(factors.feature_sigma, warm).unbind(1)
-            plain_nll, mirrored_nll = perceptual_nll(self.features, images, photo, scales, mask)  # eq. 7
+            plain_nll, mirrored_nll = perceptual_nll(self.features, pair, photo, scales, mask)  # eq. 7
             terms["features"] = config.perceptual_weight * (plain_nll + flip_weight * mirrored_nll)
         return terms
 
@@ -298,7 +300,7 @@ class Unsup3D(Method, config=Config, takes=Photos, gives=GIVES):
     def predict(self, photos: Photos) -> Prediction:
         photo = torch.tensor(photos.rgb, device=self.device).permute(0, 3, 1, 2).float() / 255
         factors = self.factors(photo)
-        image, seen = self.reconstruct(factors, mirrored=False)
+        image, seen = self.reconstruct(factors)
         shading, view = self.shade(factors), factors.view_from_canonical
         depth = seen.depth.where(seen.mask, torch.nan)
         in_view = sample_canonical(torch.cat([factors.albedo, shading[:, None]], 1), seen.canonical)

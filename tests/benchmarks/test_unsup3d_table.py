@@ -21,7 +21,7 @@ from unflat.worlds.faces import Faces
 from unflat.worlds.patched import Patched
 
 ROWS = {
-    "supervised": Row("supervised", {"signal": "depth"}),
+    "supervised": Row("supervised", {"cues": {"depth"}, "without": {"photos"}}),
     "constant_depth": Row("constant depth", baseline="constant depth"),
     "full": Row("full", published={"SIDE": 0.793}),
     "no_perceptual_loss": Row("no perceptual loss", {"features": ""}),

@@ -13,7 +13,19 @@ from unflat.methods.autoencoders.unsup3d import Unsup3D
 from unflat.training.fitting import fitted
 from unflat.worlds.faces import Faces
 
-SMALLEST = ("--size", "16", "--quiet", "--config.width", "8", "--config.code", "16", "--training.sample-every", "0")
+SMALLEST = (
+    "--size",
+    "16",
+    "--quiet",
+    "--config.width",
+    "8",
+    "--config.code",
+    "16",
+    "--training.sample-every",
+    "0",
+    "--config.stride",
+    "1",
+)
 
 
 @pytest.fixture(scope="module")

@@ -46,6 +46,11 @@ class FactorNetworks(nn.Module):
         self, size: int, stride: int, depth_stride: int, width: int, code: int, *, shared: bool, shading: bool
     ) -> None:
         super().__init__()
+        if size // stride < 16 or size // depth_stride < 8:
+            raise ValueError(
+                f"photos of {size} px leave too little to networks that see them {stride} times coarser and make depth "
+                f"{depth_stride} times coarser: at least 16 and 8 px are needed; take larger photos or smaller strides"
+            )
         self.stride, size, depth_size = stride, size // stride, size // depth_stride
         half_width, half_code, kernel = (width, code, 3) if shared else (width // 2, code // 2, 5)
 

@@ -62,7 +62,7 @@ def test_settings_are_chosen_from_the_photos_and_said(
     assert main(["train", "unsup3d", str(photos), "--out", str(tmp_path / "run"), *SMALLEST]) == 0
     out = capsys.readouterr().out
     assert "settings for these data (an option that you give wins):" in out
-    assert "  --training.steps 2 (usually 18000): few photos\n" in out
+    assert "  --training.steps 2 (usually 32000): few photos\n" in out
     assert "  --config.shift-range 0.1 0.1 0.05 (usually 0.1 0.1 0.0): of all sizes\n" in out
     assert "bump" not in out, "it is what it was"
     stored = settings(tmp_path / "run")
@@ -136,3 +136,17 @@ def test_what_went_wrong_in_training_is_said_again_at_the_end(
 def test_the_data_are_read_after_the_options_are_understood(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "unsup3d", str(tmp_path / "nothing"), "--config.widht", "8"]) == 2
     assert "--config.width" in capsys.readouterr().err
+
+
+def test_a_run_that_begins_from_weights_takes_their_settings(
+    asked: list[Any], photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    command = ["train", "unsup3d", str(photos), "--size", "16", "--quiet"]
+    assert main([*command, "--out", str(first), "--tiny", "--config.decay", "0.5", "--config.width", "4"]) == 0
+    again = ["--out", str(second), "--start", str(first), "--training.steps", "1", "--config.batch-size", "2"]
+    assert main([*command, *again]) == 0
+    fitted_here = {"batch_size", "shift_range", "bump"}  # given, or by `asked`
+    there, here = settings(first)["config"], settings(second)["config"]
+    assert {name for name in there if there[name] != here[name]} == fitted_here and here["batch_size"] == 2
+    assert main([*command, "--out", str(tmp_path / "third"), "--start", str(tmp_path / "nowhere")]) == 2

@@ -36,7 +36,8 @@ class TrainOptions:
     out: Folder = None
     """the run's folder: weights, logs and sample pictures. Left out: runs/METHOD-DATA"""
     start: Text = ""
-    """weights to begin from, for fine-tuning: a run's folder, a file, or a shipped name such as faces"""
+    """weights to begin from, for fine-tuning, with their settings: a run's folder, a file, or a shipped name such as
+    faces"""
     crop: Text = ""
     """square crop of each photo: centre, face, alpha, none, or a table of boxes (file x0 y0 w h). Left out: centre"""
     size: int = 64
@@ -80,6 +81,7 @@ def _looked_at(options: Any, arguments: Sequence[str], data: Any) -> Any:
     if options.tiny or _named_experiment(arguments):
         return options
     chosen = catalogue.experiment(options.method, options.experiment)
+    chosen = _as_started(chosen, arguments)
     asked = replace(chosen, config=options.config, training=options.training)
     suited, reasons = chosen.method.suited(asked, data)
     fitted = _with_defaults(suited, arguments, options.experiment)
@@ -115,7 +117,20 @@ def _options(arguments: Sequence[str]) -> Any:
     if "--tiny" in arguments:
         steps = min(chosen.training.steps, TINY_STEPS)
         chosen = replace(chosen, training=replace(chosen.training, steps=steps))
-    return _with_defaults(chosen, arguments, name)
+    return _with_defaults(_as_started(chosen, arguments), arguments, name)
+
+
+def _as_started(chosen: Any, arguments: Sequence[str]) -> Any:
+    """The experiment with the settings of the weights to begin from, if there are any: no others fit them."""
+    start = _given(arguments, "--start")
+    if not start:
+        return chosen
+    from unflat.training import checkpoint
+
+    stored = checkpoint.read(checkpoint.find(start))
+    if stored.header["method"] != catalogue.name_of(chosen.method):
+        raise ValueError(f"--start {start} holds weights of {stored.header['method']}, which fit no other method")
+    return replace(chosen, config=stored.settings("config", type(chosen.config)))
 
 
 def _with_defaults(chosen: Any, arguments: Sequence[str], name: str) -> Any:
@@ -143,8 +158,13 @@ def _experiment_name(entry: catalogue.Entry, arguments: Sequence[str]) -> str:
 
 
 def _named_experiment(arguments: Sequence[str]) -> str:
+    return _given(arguments, "--experiment")
+
+
+def _given(arguments: Sequence[str], option: str) -> str:
+    """What stands behind an option, as `--option value` or `--option=value`; empty where it is not given."""
     for argument, after in zip(arguments, [*arguments[1:], ""], strict=True):
-        if argument.partition("=")[0] == "--experiment":
+        if argument.partition("=")[0] == option:
             return argument.partition("=")[2] or after
     return ""
 

@@ -22,11 +22,11 @@ RELIEF_SYMPTOMS = (
     ),
     Symptom(
         "coverage", "the reliefs are turned or moved out of the picture: crop so that objects stand in the middle "
-        "(unflat data inspect shows), or take a higher --config.coverage-weight", after=300, below=0.7,
+        "(unflat data inspect shows), or take a higher --config.coverage-weight", after=300, below=0.75,
     ),
     Symptom(
         "yaw spread", "the viewpoints found are within this many degrees, and photos from one side do not show shape: "
-        "add some from the left and the right", after=1000, below=5.0,
+        "add some from the left and the right", after=500, below=5.0,
     ),
 )  # fmt: skip
 """What goes wrong with methods that explain photos as reliefs. Limits and steps were measured: docs/LOG.md"""

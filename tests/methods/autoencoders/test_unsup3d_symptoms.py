@@ -1,7 +1,7 @@
 """What goes wrong is told: each symptom is provoked by photos made to cause it, and none is told of faces.
 
-Small and fast runs: 16 px, narrow networks, three times the rate. They learn in a tenth of the steps that 64 px take,
-so the symptoms are looked for after a tenth of the steps.
+Small and fast runs: 16 px, narrow networks, twice the rate. They learn in a tenth of the steps that 64 px take, so the
+symptoms are looked for after a tenth of the steps. Photos that are turned teach nothing at this size, and are left out.
 """
 
 from dataclasses import replace
@@ -28,7 +28,9 @@ from unflat.worlds.faces import Faces
 
 SIZE = 16
 QUICKER = 10
-SMALL = replace(unsup3d.small().config, width=8, code=32, batch_size=8, stride=1, depth_stride=1, warmup=100)
+SMALL = replace(
+    unsup3d.small().config, width=8, code=32, batch_size=8, stride=1, depth_stride=1, warmup=100, turn_weight=0.0
+)
 
 
 def symptoms_of(photos: Photos, folder: Path, steps: int, config: Config = SMALL) -> dict[str, str]:
@@ -76,7 +78,7 @@ def test_faces_that_all_look_at_the_camera(tmp_path: Path) -> None:
     scenes = [random_scene(np.random.default_rng([1, i])) for i in range(256)]
     scenes = [replace(scene, view=np.concatenate([0.05 * scene.view[:3], scene.view[3:]])) for scene in scenes]
     frontal = np.concatenate([render(scenes[i : i + 32], SIZE).rgb for i in range(0, 256, 32)])
-    told = symptoms_of(Photos(frontal, [str(i) for i in range(256)]), tmp_path, 130)
+    told = symptoms_of(Photos(frontal, [str(i) for i in range(256)]), tmp_path, 190)
     assert list(told) == ["yaw spread"] and "photos from one side do not show shape" in told["yaw spread"]
 
 
@@ -86,7 +88,7 @@ def test_objects_all_over_the_picture(tmp_path: Path) -> None:
     wide = symmetric_textures(rng, 1, 2 * SIZE, 5)[0]
     places = SIZE // 2 + rng.integers(-7, 8, (400, 2))
     cut = np.stack([wide[v : v + SIZE, u : u + SIZE] for v, u in places])
-    told = symptoms_of(photos_of(cut * rng.uniform(0.7, 1, (400, 1, 1, 3))), tmp_path, 220)
+    told = symptoms_of(photos_of(cut * rng.uniform(0.7, 1, (400, 1, 1, 3))), tmp_path, 150)
     assert "crop so that objects stand in the middle" in told["coverage"]
 
 

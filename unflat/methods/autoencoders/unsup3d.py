@@ -355,11 +355,11 @@ def faces() -> Experiment:
 def small() -> Experiment:
     """The same on two cores in an hour: one narrow encoder for all, on half the grid, batches of 16."""
     config = Config(
-        width=16, code=128, shared=True, stride=2, depth_stride=2, batch_size=16, warmup=6000, rates=(10.0, 0.3),
+        width=16, code=128, shared=True, stride=2, depth_stride=2, batch_size=16, warmup=1500, rates=(10.0, 0.3),
         depth_range=(0.94, 1.05), border_depth=0.85, bump=1.0, smoothness_weight=0.01, coverage_weight=0.1,
         turn_weight=1.0, decay=0.0,
     )  # fmt: skip
-    training = Training(steps=18_000, rate=5e-4, schedule="linear", hold=0.7, clip=1.0, ema=0.999)
+    training = Training(steps=32_000, rate=5e-4, schedule="linear", hold=0.7, clip=1.0, ema=0.999)
     return _faces(config, training, 20_000, 64)
 
 

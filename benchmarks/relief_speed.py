@@ -9,11 +9,11 @@ width 24, without a feature network.
 
 import argparse
 import math
-import statistics
 import time
 from collections.abc import Callable
 
 import torch
+from timing import interleaved
 from torch import Tensor
 
 from unflat.data.batches import PhotoBatch
@@ -42,24 +42,13 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     started = time.perf_counter()
-    times = interleaved(candidates(arguments.size), arguments.rounds)
+    seconds = interleaved(candidates(arguments.size), arguments.rounds)
+    times = {name: value / BATCH * 1000 for name, value in seconds.items()}  # milliseconds a photo
     figures = {**times, "twin / ids": times[TWIN] / times[IDS], "warp / step": times[WARP] / times[STEP]}
     for name, value in figures.items():
         print(f"{name:28}{value:10.3f}{' ms' if name in times else ''}")
     if arguments.record:
         append(records(figures, arguments.size, time.perf_counter() - started))
-
-
-def interleaved(work: dict[str, Callable[[], None]], rounds: int) -> dict[str, float]:
-    """Median milliseconds of CPU time a photo, after one turn that is not counted."""
-    times: dict[str, list[float]] = {name: [] for name in work}
-    for turn in range(rounds + 1):
-        for name, run in work.items():
-            before = time.process_time()
-            run()
-            if turn:
-                times[name].append((time.process_time() - before) / BATCH * 1000)
-    return {name: statistics.median(values) for name, values in times.items()}
 
 
 def candidates(size: int) -> dict[str, Callable[[], None]]:

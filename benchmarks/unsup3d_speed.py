@@ -16,7 +16,6 @@ import contextlib
 import dataclasses
 import json
 import resource
-import statistics
 import subprocess
 import sys
 import time
@@ -26,6 +25,7 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
+from timing import interleaved
 from torch import Tensor, nn
 from torch.nn.functional import pad
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -173,18 +173,6 @@ def normals_by_points(depth: Tensor, camera: Pinhole) -> Tensor:
 def shading_by_sums(normals: Tensor, light: Any) -> Tensor:
     cosine = (normals * light.direction[:, None, None]).sum(-1).clamp_min(0)
     return light.ambient[:, None, None] + light.diffuse[:, None, None] * cosine
-
-
-def interleaved(work: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
-    """Median CPU seconds, after one turn that is not counted."""
-    times: dict[str, list[float]] = {name: [] for name in work}
-    for turn in range(rounds + 1):
-        for name, run in work.items():
-            before = time.process_time()
-            run()
-            if turn:
-                times[name].append(time.process_time() - before)
-    return {name: statistics.median(values) for name, values in times.items()}
 
 
 def step_records(batch: int, rounds: int, width: int) -> list[Record]:

@@ -81,11 +81,10 @@ def _looked_at(options: Any, arguments: Sequence[str], data: Any) -> Any:
     if options.tiny or _named_experiment(arguments):
         return options
     chosen = catalogue.experiment(options.method, options.experiment)
-    chosen = _as_started(chosen, arguments)
     asked = replace(chosen, config=options.config, training=options.training)
     suited, reasons = chosen.method.suited(asked, data)
     fitted = _with_defaults(suited, arguments, options.experiment)
-    told = [_told(setting, why, chosen, suited, fitted) for setting, why in reasons.items()]
+    told = [_told(setting, why, asked, suited, fitted) for setting, why in reasons.items()]
     if any(told):
         print("\n".join(["settings for these data (an option that you give wins):", *filter(None, told)]))
     return fitted

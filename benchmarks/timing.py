@@ -1,0 +1,18 @@
+"""Process CPU time of candidates that take turns."""
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+
+def interleaved(work: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
+    """Median CPU seconds of each candidate over the rounds, after one turn that is not counted."""
+    times: dict[str, list[float]] = {name: [] for name in work}
+    for turn in range(rounds + 1):
+        for name, run in work.items():
+            before = time.process_time()
+            run()
+            if turn:
+                times[name].append(time.process_time() - before)
+    return {name: statistics.median(values) for name, values in times.items()}

@@ -39,8 +39,9 @@ def normals_of(depth: Float[Tensor, "b h w"], camera: Pinhole) -> Float[Tensor, 
     return torch.stack(parts, 1).permute(0, 2, 3, 1)
 
 
-def paraboloid(size: int) -> Float[Tensor, "s s"]:
-    """x^2 + y^2 over a square map, x and y from -1 to 1, less its mean: near in the middle, far at the border."""
+def paraboloid(size: int, tall: float = 1.0) -> Float[Tensor, "s s"]:
+    """x^2 + (y / tall)^2 over a square map, x and y from -1 to 1, less its mean: near in the middle, far at the border;
+    `tall` is how much longer it is from top to bottom than from left to right."""
     across = torch.linspace(-1, 1, size).square()
-    bowl = across[:, None] + across[None, :]
+    bowl = across[:, None] / tall**2 + across[None, :]
     return bowl - bowl.mean()

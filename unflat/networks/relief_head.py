@@ -9,6 +9,7 @@ from unflat.geometry.depth import paraboloid
 
 HELD_COLUMNS = 2  # columns of the relief held at the border depth, on either side
 SMOOTHING = 0.2  # of the convexity that is watched
+TALL = 2.0  # times its width, the bump's height in the picture: borders are held on the left and the right only
 
 
 class ReliefHead(nn.Module):
@@ -16,8 +17,8 @@ class ReliefHead(nn.Module):
 
     Depth is tanh of the raw map about its mean, in `limits` (d_min, d_max); the outermost columns on the left and the
     right are held at `border`, from 0 (d_min) to 1 (d_max). The map may be `stride` times coarser than the relief.
-    Ours is the `bump`, the height of a paraboloid that is added to every raw map: seen from afar, a relief has an exact
-    inside-out twin that shows the same picture, and learning stays on the side on which it starts.
+    Ours is the `bump`, the depth of a paraboloid, twice as tall as wide, that is added to every raw map: seen from afar,
+    a relief has an exact inside-out twin that shows the same picture, and learning stays on the side on which it starts.
     """
 
     bump: Tensor
@@ -26,7 +27,7 @@ class ReliefHead(nn.Module):
     def __init__(self, size: int, stride: int, limits: tuple[float, float], border: float, bump: float) -> None:
         super().__init__()
         self.size, self.limits, self.border = size, limits, border
-        self.register_buffer("bump", bump * paraboloid(size // stride))
+        self.register_buffer("bump", bump * paraboloid(size // stride, TALL))
         self.register_buffer("convexity", torch.zeros(()))
 
     @property

@@ -45,7 +45,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, int]]:
 
     def suited(cls: type, experiment: Any, data: Any) -> Any:
         calls.append((experiment, len(data)))
-        chosen = {"training.steps": (2, "few photos"), "config.batch_size": (3, "odd ones"), "config.bump": (1.0, "x")}
+        chosen = {"training.steps": (2, "few photos"), "config.batch_size": (3, "odd ones"), "config.bump": (3.0, "x")}
         return fitted(experiment, {**chosen, "config.shift_range": ((0.1, 0.1, 0.05), "of all sizes")})
 
     monkeypatch.setattr(Unsup3D, "suited", classmethod(suited))

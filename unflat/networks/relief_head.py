@@ -17,8 +17,9 @@ class ReliefHead(nn.Module):
 
     Depth is tanh of the raw map about its mean, in `limits` (d_min, d_max); the outermost columns on the left and the
     right are held at `border`, from 0 (d_min) to 1 (d_max). The map may be `stride` times coarser than the relief.
-    Ours is the `bump`, the depth of a paraboloid, twice as tall as wide, that is added to every raw map: seen from afar,
-    a relief has an exact inside-out twin that shows the same picture, and learning stays on the side on which it starts.
+    Ours is the `bump`, the depth of a paraboloid, twice as tall as wide, that is added to every raw map: seen from
+    afar, a relief has an exact inside-out twin that shows the same picture, and learning stays on the side on which it
+    starts.
     """
 
     bump: Tensor

@@ -14,7 +14,7 @@ LINES = 3
 RELIEF_SYMPTOMS = (
     Symptom(
         "relief", "the reliefs are flat, the texture holds everything: photos have to differ in viewpoint and in "
-        "light; --config.bump 1 begins with more relief", after=500, below=0.1,
+        "light; --config.bump 3 begins with more relief", after=500, below=0.1,
     ),
     Symptom(
         "convexity", "the reliefs are inside out. They are turned once the warm-up is over; if they turn back, take "

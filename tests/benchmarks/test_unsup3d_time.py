@@ -1,0 +1,75 @@
+"""Accuracy over time is read from a run's log, and networks are compared at equal accuracy."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import unsup3d_time
+from unsup3d_time import MAD, SIDE, SLOPE, Point, curve, curve_records, level_records, points_of
+
+
+def training(step: int, speed: float) -> dict[str, Any]:
+    return {"step": step, "kind": "training", "images_per_second": speed}
+
+
+def validation(step: int, side: float, mad: float = 1.0) -> dict[str, Any]:
+    return {"step": step, "kind": "validation", SIDE: side, MAD: mad, SLOPE: 0.5}
+
+
+def write_run(folder: Path, lines: list[dict[str, Any]], batch: int = 10) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "settings.json").write_text(json.dumps({"config": {"batch_size": batch}}))
+    (folder / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return folder
+
+
+def test_a_curve_counts_only_the_seconds_of_training() -> None:
+    lines = [training(10, 50.0), validation(10, 2.0), training(20, 25.0), training(30, 100.0), validation(30, 1.0)]
+    assert curve(lines, batch=10) == [Point(10, 2.0, 2.0, 1.0, 0.5), Point(30, 7.0, 1.0, 1.0, 0.5)]
+
+
+def test_a_folder_without_a_log_has_no_curve_yet(tmp_path: Path) -> None:
+    assert points_of(tmp_path) == []
+    with pytest.raises(SystemExit, match="no validations"):
+        curve_records(tmp_path)
+
+
+def test_recorded_minutes_take_the_last_validation_before_them(tmp_path: Path) -> None:
+    lines = [training(12, 1.0), validation(12, 1.5), training(17, 1.0), validation(17, 1.4), training(40, 1.0)]
+    lines += [validation(40, 1.2, 0.9)]  # 10 photos a second of one each: after 120, 170 and 400 seconds
+    found = {line.metric: line.ours for line in curve_records(write_run(tmp_path, lines))}
+    assert found == {
+        f"small(): {SIDE} after 2 min": 1.5, f"small(): {MAD} after 2 min": 1.0,
+        f"small(): {SIDE} after 5 min": 1.4, f"small(): {MAD} after 5 min": 1.0,
+    }  # fmt: skip
+
+
+def test_the_level_is_where_both_figures_are_reached(tmp_path: Path) -> None:
+    small = [training(10, 10.0), validation(10, 1.3, 1.3), training(20, 10.0), validation(20, 1.2, 1.1)]
+    write_run(tmp_path / "small", small)  # 10 seconds a validation
+    write_run(
+        tmp_path / "paper", [training(10, 1.0), validation(10, 1.8, 1.6), training(25, 1.0), validation(25, 1.7, 1.5)]
+    )
+    lines = level_records(1.35, 1.2, 10.0, tmp_path)
+    assert [line.ours for line in lines] == pytest.approx([20 / 60, 12.5, 1.7, 1.5])
+    assert lines[1].met and "not reached yet" in lines[1].note
+
+
+def test_a_network_that_reaches_the_level_sooner_misses_the_floor(tmp_path: Path) -> None:
+    write_run(tmp_path / "small", [training(10, 10.0), validation(10, 1.3, 1.1)])
+    write_run(tmp_path / "paper", [training(10, 2.0), validation(10, 1.3, 1.0), training(40, 2.0), validation(40, 1.0)])
+    lines = level_records(1.35, 1.2, 10.0, tmp_path)
+    assert lines[1].ours == pytest.approx(5.0) and lines[1].met is False and ": reached" in lines[1].note
+
+
+@pytest.mark.soak
+def test_a_training_is_ended_when_its_curve_is_enough(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from unflat.methods.autoencoders.unsup3d import tiny
+
+    experiment = tiny()
+    training = replace(experiment.training, steps=10_000, validate_every=5, log_every=5, sample_every=0, threads=1)
+    points = unsup3d_time.trained(replace(experiment, training=training), tmp_path / "run", lambda p: len(p) > 1)
+    assert 10 <= points[-1].step < 10_000

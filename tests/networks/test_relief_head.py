@@ -10,6 +10,7 @@ from unflat.networks.relief_head import ReliefHead
 def test_depth_is_tanh_about_the_mean_in_its_range() -> None:
     """By hand on one map, the formula of Wu et al. 2020."""
     raw = torch.randn(1, 16, 16)
+    raw = raw + raw.flip(1)  # upright
     share, depth = ReliefHead(16, 1, (0.9, 1.1), 0.7, bump=0.0)(raw)
     r = torch.tanh(raw - raw.mean())
     expected = (1 + r) / 2 * 1.1 + (1 - r) / 2 * 0.9
@@ -27,6 +28,21 @@ def test_a_coarse_map_makes_a_relief_of_full_size_in_its_range(stride: int) -> N
     assert depth.min() >= 0.9 and depth.max() <= 1.1
     flat = head(torch.zeros(1, 32 // stride, 32 // stride))[1]
     torch.testing.assert_close(flat[:, :, 2:-2], torch.ones(1, 32, 28))
+
+
+def test_how_a_map_leans_back_does_not_count() -> None:
+    head, raw = ReliefHead(16, 1, (0.9, 1.1), 1.0, bump=1.0), torch.randn(2, 16, 16)
+    leaning = raw + 0.7 * torch.linspace(-1, 1, 16)[:, None] + 0.3
+    torch.testing.assert_close(head(leaning), head(raw))
+    aside = raw + 0.7 * torch.linspace(-1, 1, 16)
+    assert (head(aside)[1] - head(raw)[1]).abs().max() > 0.01, "aside there is a mirror image to tell"
+
+
+def test_the_bump_is_twice_as_tall_as_wide() -> None:
+    relief = ReliefHead(16, 1, (0.9, 1.1), 1.0, bump=1.0)(torch.zeros(1, 16, 16))[0][0]
+    middle = relief[7:9, 7:9].mean()
+    across, down = relief[7:9, 0].mean() - middle, relief[0, 7:9].mean() - middle
+    assert 0 < 2 * down < across
 
 
 def test_what_is_half_the_range_behind_is_not_seen() -> None:

@@ -17,18 +17,26 @@ class ReliefHead(nn.Module):
 
     Depth is tanh of the raw map about its mean, in `limits` (d_min, d_max); the outermost columns on the left and the
     right are held at `border`, from 0 (d_min) to 1 (d_max). The map may be `stride` times coarser than the relief.
-    Ours is the `bump`, the depth of a paraboloid, twice as tall as wide, that is added to every raw map: seen from
-    afar, a relief has an exact inside-out twin that shows the same picture, and learning stays on the side on which it
-    starts.
+    Ours is that the raw map's slope from top to bottom is taken off as its mean is: a relief that leans shows the same
+    under another light (the generalised bas-relief ambiguity, Belhumeur et al. 1999), and no mirror image tells what is
+    upright. Ours is the `bump` as well, the depth of a paraboloid, twice as tall as wide, that is added to every raw
+    map: seen from afar, a relief has an exact inside-out twin that shows the same picture, and learning stays on the
+    side on which it starts.
     """
 
     bump: Tensor
+    down: Tensor
+    lean: Tensor
     convexity: Tensor
 
     def __init__(self, size: int, stride: int, limits: tuple[float, float], border: float, bump: float) -> None:
         super().__init__()
         self.size, self.limits, self.border = size, limits, border
         self.register_buffer("bump", bump * paraboloid(size // stride, TALL))
+        down = torch.linspace(-1, 1, size // stride)[:, None]
+        weight = (1 - down.square()) * (1 - down.T.square()) * down  # the object is in the middle
+        self.register_buffer("down", down, persistent=False)
+        self.register_buffer("lean", weight / (weight * down).sum(), persistent=False)
         self.register_buffer("convexity", torch.zeros(()))
 
     @property
@@ -41,7 +49,8 @@ class ReliefHead(nn.Module):
         """Depth as share of its range on the map's own grid, and the relief with its borders held."""
         near, far = self.limits
         raw = raw + self.bump
-        share = torch.tanh(raw - raw.mean((1, 2), keepdim=True)) / 2 + 0.5  # a global offset is the view's business
+        raw = raw - (raw * self.lean).sum((1, 2), keepdim=True) * self.down
+        share = torch.tanh(raw - raw.mean((1, 2), keepdim=True)) / 2 + 0.5
         depth = near + (far - near) * share
         if depth.shape[-1] != self.size:  # bicubic overshoots
             depth = interpolate(depth[:, None], (self.size, self.size), mode="bicubic")[:, 0].clamp(near, far)

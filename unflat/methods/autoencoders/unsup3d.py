@@ -359,7 +359,7 @@ def small() -> Experiment:
         depth_range=(0.94, 1.05), border_depth=1.0, bump=3.0, smoothness_weight=0.01, coverage_weight=0.1,
         turn_weight=1.0, decay=0.0,
     )  # fmt: skip
-    training = Training(steps=32_000, rate=5e-4, schedule="linear", hold=0.7, clip=1.0, ema=0.999)
+    training = Training(steps=26_000, rate=5e-4, schedule="linear", hold=0.7, clip=1.0, ema=0.999)
     return _faces(config, training, 20_000, 64)
 
 

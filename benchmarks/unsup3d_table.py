@@ -15,7 +15,6 @@ import os
 import signal
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,6 +25,7 @@ from typing import Any
 
 import make_readme
 import paper_table
+from processes import end_with_parent
 
 from unflat import catalogue, records
 from unflat.records import Record
@@ -154,7 +154,7 @@ def steps_for(minutes: float, experiment: Any, plan: Path) -> int:
 def run_row(task: Task) -> None:
     """Train, or go on; evaluate; record."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the table's process ends this one
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     from unflat.evaluation import average_depth, evaluate
     from unflat.training import checkpoint
     from unflat.training.experiment import made
@@ -174,13 +174,6 @@ def run_row(task: Task) -> None:
     )  # fmt: skip
     lines = evaluation.records(blank, {}, floors=False)
     records.append([line for line in lines if line.metric.startswith(RECORDED)], task.results)
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 # -- all rows ----------------------------------------------------------------------------------------------------------

@@ -4,15 +4,16 @@
     python benchmarks/unsup3d_time.py level [--side 1.4] [--mad 1.2] [--times 10] [--record]
 
 curve  SIDE and MAD of the validation faces, as shares of the average depth's, over the minutes of training
-level  `small()` is trained until both are reached, then the paper's network with the paper's settings for `times` as
-       long, on the same faces. Minutes are of one thread, in training only; the paper's network runs in bf16, which is
-       its fastest there.
+level  `small()` is trained until both are reached, then the paper's network with the settings of `faces()`, but batches
+       as small, for `times` as long, on the same faces. Minutes are of one thread, in training only; the paper's
+       network runs in bf16.
 
 `level` keeps its runs in runs/time and goes on where it was stopped.
 """
 
 import argparse
 import json
+import math
 import multiprocessing
 import os
 import time
@@ -20,6 +21,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from processes import end_with_parent
 
 from unflat.records import Record, append
 
@@ -29,6 +32,8 @@ LEAST = 10.0
 POLL = 2.0
 """seconds between two looks at a run's log"""
 RECORDED_MINUTES = (2, 5, 10, 20, 30, 45, 60)
+SHARE_THERE = 0.9
+"""of a recorded minute that a run must have reached: one that ended a little sooner counts as its last"""
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,8 @@ def curve(lines: Sequence[dict[str, Any]], batch: int) -> list[Point]:
             seconds += (line["step"] - step) * batch / line["images_per_second"]
             step = line["step"]
         elif line["kind"] == "validation":
-            points.append(Point(line["step"], seconds, line[SIDE], line[MAD], line[SLOPE]))
+            figures = (line.get(name) for name in (SIDE, MAD, SLOPE))  # None: not finite, or not known
+            points.append(Point(line["step"], seconds, *(math.inf if f is None else f for f in figures)))
     return points
 
 
@@ -61,15 +67,16 @@ def main(words: Sequence[str] | None = None) -> None:
     options = parser().parse_args(words)
     began = time.perf_counter()
     if options.part == "curve":
-        lines, command = curve_records(options.run), f"python benchmarks/unsup3d_time.py curve {options.run}"
+        lines, command = curve_records(options.run), f"curve {options.run}"
     else:
         lines = level_records(options.side, options.mad, options.times, options.out)
-        command = f"python benchmarks/unsup3d_time.py level --side {options.side:g} --mad {options.mad:g}"
+        command = f"level --side {options.side:g} --mad {options.mad:g} --times {options.times:g}"
     for line in lines:
         print(f"{line.metric:70}{line.ours:10.4g}  {line.note}")
     if options.record:
         seconds = time.perf_counter() - began
-        append([replace(line, command=f"{command} --record", seconds=line.seconds or seconds) for line in lines])
+        command = f"python benchmarks/unsup3d_time.py {command} --record"
+        append([replace(line, command=command, seconds=line.seconds or seconds) for line in lines])
 
 
 # -- the curve of a run ------------------------------------------------------------------------------------------------
@@ -77,33 +84,32 @@ def main(words: Sequence[str] | None = None) -> None:
 
 def points_of(folder: Path) -> list[Point]:
     """The curve so far of a run's folder; empty before its first line."""
-    from unflat.training.log import read_log
-
     try:
-        settings = json.loads((folder / "settings.json").read_text())
-        return curve(read_log(folder / "log.jsonl"), settings["config"]["batch_size"])
-    except (FileNotFoundError, json.JSONDecodeError):  # a line is being written
+        batch = json.loads((folder / "settings.json").read_text())["config"]["batch_size"]
+        lines = (folder / "log.jsonl").read_text().splitlines(keepends=True)
+    except (FileNotFoundError, json.JSONDecodeError):  # being written
         return []
+    return curve([json.loads(line) for line in lines if line.endswith("\n")], batch)
 
 
 def curve_records(folder: Path) -> list[Record]:
     """A line for SIDE and for MAD at every one of RECORDED_MINUTES, from the last validation before it."""
     points = points_of(folder)
     if not points:
-        raise SystemExit(
-            f"{folder} has no validations in its log; it is not the folder of a run, or nothing was validated"
-        )
+        raise SystemExit(f"{folder} has no validations in its log: it is no run's folder, or nothing was validated")
+    settings = json.loads((folder / "settings.json").read_text())
+    name, threads = settings["experiment"] or settings["method"], settings["training"]["threads"] or "all"
     print("| steps | minutes | SIDE / average depth | MAD / average depth | yaw slope |\n|---|---|---|---|---|")
     for p in points:
         print(f"| {p.step} | {p.seconds / 60:.1f} | {p.side:.3f} | {p.mad:.3f} | {p.slope:.2f} |")
     lines = []
     for minutes in RECORDED_MINUTES:
         reached = [p for p in points if p.seconds <= 60 * minutes]
-        if reached and points[-1].seconds > 54 * minutes:  # a run that ended a little sooner counts as its last minute
+        if reached and points[-1].seconds > 60 * SHARE_THERE * minutes:
             p = reached[-1]
-            note = f"validation faces, {p.step} steps, {p.seconds / 60:.1f} min of training, one thread"
-            for name, value in ((SIDE, p.side), (MAD, p.mad)):
-                lines.append(figure(f"small(): {name} after {minutes} min", value, note=note, seconds=p.seconds))
+            note = f"validation, {p.step} steps, {p.seconds / 60:.1f} min of training, threads: {threads}"
+            for metric, value in ((SIDE, p.side), (MAD, p.mad)):
+                lines.append(figure(f"{name}: {metric} after {minutes} min", value, note=note, seconds=p.seconds))
     return lines
 
 
@@ -114,9 +120,8 @@ def figure(metric: str, ours: float, **more: Any) -> Record:
 # -- to a level --------------------------------------------------------------------------------------------------------
 
 
-def level_records(side: float, mad: float, times: float, out: Path) -> list[Record]:
-    """How long both networks need, or how far the paper's is after `times` as long."""
-    os.environ.update(OMP_NUM_THREADS="1", NUMBA_NUM_THREADS="1", OMP_WAIT_POLICY="PASSIVE")  # before torch is imported
+def both() -> tuple[Any, Any]:
+    """The experiments that are compared."""
     from unflat.methods.autoencoders import unsup3d
     from unflat.training.settings import Training
 
@@ -132,7 +137,14 @@ def level_records(side: float, mad: float, times: float, out: Path) -> list[Reco
         sample_every=0,
         save_every=50,
     )
-    paper = replace(ours, config=replace(unsup3d.faces().config, batch_size=ours.config.batch_size), training=training)
+    config = replace(unsup3d.faces().config, batch_size=ours.config.batch_size)
+    return ours, replace(ours, config=config, training=training)
+
+
+def level_records(side: float, mad: float, times: float, out: Path) -> list[Record]:
+    """How long both networks need, or how far the paper's is after `times` as long."""
+    os.environ.update(OMP_NUM_THREADS="1", NUMBA_NUM_THREADS="1", OMP_WAIT_POLICY="PASSIVE")  # before torch is imported
+    ours, paper = both()
 
     def there(point: Point) -> bool:
         return point.side <= side and point.mad <= mad
@@ -146,12 +158,13 @@ def level_records(side: float, mad: float, times: float, out: Path) -> list[Reco
     last = next((p for p in theirs if there(p)), theirs[-1])
     aim = f"SIDE {side:g} and MAD {mad:g} of average depth's"
     held = f"one thread, batches of {ours.config.batch_size}, validation faces; small() {first.step} steps in fp32"
-    reached = "reached" if there(last) else "not reached yet"
-    note = f"{held}, the paper's {last.step} in bf16: {reached}"
+    note = f"{held}, the paper's {last.step} in bf16: {'reached' if there(last) else 'not reached yet'}"
+    tried = there(last) or last.seconds >= LEAST * first.seconds  # for less, the floor says nothing
+    bound = {"bound": LEAST, "source": "floor"} if tried else {}
     return [
         figure(f"{aim}: minutes of small()", first.seconds / 60, note=held, seconds=first.seconds),
         figure(f"{aim}: the paper's network's minutes over small()'s, at least", last.seconds / first.seconds,
-               better="higher", bound=LEAST, source="floor", note=note, seconds=last.seconds),
+               better="higher", note=note, **bound, seconds=last.seconds),
         figure(f"{aim}: the paper's network's SIDE / average depth then", last.side, note=note, seconds=last.seconds),
         figure(f"{aim}: the paper's network's MAD / average depth then", last.mad, note=note, seconds=last.seconds),
     ]  # fmt: skip
@@ -159,7 +172,15 @@ def level_records(side: float, mad: float, times: float, out: Path) -> list[Reco
 
 def trained(experiment: Any, folder: Path, enough: Callable[[list[Point]], bool]) -> list[Point]:
     """Train in a process of its own until its curve is enough, or it has ended."""
+    from unflat.training.checkpoint import differences
+    from unflat.training.settings import to_plain
+
     points = points_of(folder)
+    if points:
+        stored = json.loads((folder / "settings.json").read_text())
+        now = {**stored, "config": to_plain(experiment.config), "training": to_plain(experiment.training)}
+        if changed := differences(stored, now):
+            raise SystemExit(f"{folder} holds a run with other settings: {'; '.join(changed)}; give another --out")
     if enough(points):
         return points
     process = multiprocessing.get_context("spawn").Process(target=run, args=(experiment, folder), daemon=True)
@@ -181,6 +202,7 @@ def trained(experiment: Any, folder: Path, enough: Callable[[list[Point]], bool]
 
 def run(experiment: Any, folder: Path) -> None:
     """Train as a user would."""
+    end_with_parent()
     from unflat.training.run import train
 
     train(

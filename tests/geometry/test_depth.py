@@ -90,3 +90,10 @@ def test_a_paraboloid_is_near_in_the_middle_symmetric_and_without_offset() -> No
     assert float(bowl.mean()) == pytest.approx(0, abs=1e-6)
     assert int(bowl.argmin()) == 40 and float(bowl[0, 0] - bowl[4, 4]) == pytest.approx(2)
     assert torch.allclose(bowl, bowl.T) and torch.allclose(bowl, bowl.flip(0))
+
+
+def test_a_tall_paraboloid_rises_slower_from_top_to_bottom() -> None:
+    bowl = paraboloid(9, tall=2.0)
+    assert bowl.mean().abs() < 1e-6
+    across, down = bowl[4, 0] - bowl[4, 4], bowl[0, 4] - bowl[4, 4]
+    assert across.item() == pytest.approx(1.0) and down.item() == pytest.approx(0.25)

@@ -3,7 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -343,3 +343,19 @@ def test_settings_that_an_older_version_did_not_know_take_their_defaults(tmp_pat
     assert checkpoint.differences(checkpoint.as_now(stored, method()), now) == []
     other = checkpoint.describe(method(batch_size=2), Training())
     assert checkpoint.differences(checkpoint.as_now(stored, method()), other) == ["batch_size was 3, is 2"]
+
+
+def test_a_buffer_that_weights_do_not_have_yet_is_what_it_was_before() -> None:
+    class Grown(nn.Module):
+        before: ClassVar[dict[str, float]] = {"later": 0.5}
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("first", torch.zeros(2))
+            self.register_buffer("later", torch.zeros(2))
+
+    model = nn.Sequential(Grown())
+    checkpoint.load(model, {"0.first": torch.ones(2)})
+    assert model[0].first.tolist() == [1, 1] and model[0].later.tolist() == [0.5, 0.5]
+    with pytest.raises(CheckpointError, match=r"they lack 0\.first and have nothing"):
+        checkpoint.load(model, {"0.later": torch.ones(2)})

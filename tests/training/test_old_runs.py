@@ -44,7 +44,7 @@ def test_it_goes_on_from_its_checkpoint(old: Path, tmp_path: Path) -> None:
     case = CASES[old.name]
     case.train(tmp_path, checkpoint.read(old / "weights.safetensors").settings("config", case.method.Config))
     ours, theirs = (load_file(folder / "weights.safetensors") for folder in (tmp_path, old))
-    assert ours.keys() == theirs.keys()
+    assert ours.keys() >= theirs.keys()  # and buffers that came later
     for name, value in theirs.items():
         torch.testing.assert_close(
             ours[name], value, rtol=1e-3, atol=1e-3, msg=lambda text, name=name: f"{name}: {text}"

@@ -1,5 +1,7 @@
 """The last step from a network's map to a relief: depth in a range, behind whose borders the object ends."""
 
+from typing import ClassVar
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -9,7 +11,7 @@ from unflat.geometry.depth import paraboloid
 
 HELD_COLUMNS = 2  # columns of the relief held at the border depth, on either side
 SMOOTHING = 0.2  # of the convexity that is watched
-TALL = 2.0  # times its width, the bump's height in the picture: borders are held on the left and the right only
+TALL = 2.0  # times its width, the bump's height in the picture: the top and the bottom of heads are not held back
 
 
 class ReliefHead(nn.Module):
@@ -17,26 +19,31 @@ class ReliefHead(nn.Module):
 
     Depth is tanh of the raw map about its mean, in `limits` (d_min, d_max); the outermost columns on the left and the
     right are held at `border`, from 0 (d_min) to 1 (d_max). The map may be `stride` times coarser than the relief.
-    Ours is that the raw map's slope from top to bottom is taken off as its mean is: a relief that leans shows the same
-    under another light (the generalised bas-relief ambiguity, Belhumeur et al. 1999), and no mirror image tells what is
-    upright. Ours is the `bump` as well, the depth of a paraboloid, twice as tall as wide, that is added to every raw
+
+    Ours: the raw map's slope from top to bottom is taken off as its mean is, unless views are known (`upright`). A
+    relief that leans back is undone by the view's pitch and a turned light; unlike left and right, top and bottom have
+    no mirror image to tell. And the `bump`, the depth of a paraboloid, twice as tall as wide, is added to every raw
     map: seen from afar, a relief has an exact inside-out twin that shows the same picture, and learning stays on the
     side on which it starts.
     """
 
+    before: ClassVar[dict[str, float]] = {"slope_weight": 0.0}
+    """buffers that older weights may lack, and what they were"""
     bump: Tensor
     down: Tensor
-    lean: Tensor
+    slope_weight: Tensor
     convexity: Tensor
 
-    def __init__(self, size: int, stride: int, limits: tuple[float, float], border: float, bump: float) -> None:
+    def __init__(
+        self, size: int, stride: int, limits: tuple[float, float], border: float, bump: float, *, upright: bool = True
+    ) -> None:
         super().__init__()
         self.size, self.limits, self.border = size, limits, border
         self.register_buffer("bump", bump * paraboloid(size // stride, TALL))
-        down = torch.linspace(-1, 1, size // stride)[:, None]
+        down = torch.linspace(-1, 1, size // stride)[:, None]  # of each row
         weight = (1 - down.square()) * (1 - down.T.square()) * down  # the object is in the middle
         self.register_buffer("down", down, persistent=False)
-        self.register_buffer("lean", weight / (weight * down).sum(), persistent=False)
+        self.register_buffer("slope_weight", weight / (weight * down).sum() * upright)
         self.register_buffer("convexity", torch.zeros(()))
 
     @property
@@ -49,7 +56,7 @@ class ReliefHead(nn.Module):
         """Depth as share of its range on the map's own grid, and the relief with its borders held."""
         near, far = self.limits
         raw = raw + self.bump
-        raw = raw - (raw * self.lean).sum((1, 2), keepdim=True) * self.down
+        raw = raw - (raw * self.slope_weight).sum((1, 2), keepdim=True) * self.down
         share = torch.tanh(raw - raw.mean((1, 2), keepdim=True)) / 2 + 0.5
         depth = near + (far - near) * share
         if depth.shape[-1] != self.size:  # bicubic overshoots

@@ -209,10 +209,12 @@ def _number(version: str) -> list[int]:
 def load(method: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Give every parameter and buffer its stored shape, then its stored values: a grown model loads as it was.
 
-    Raises CheckpointError naming what is missing or unknown.
+    A buffer that the weights do not have yet becomes what its module's `before` says it was, as one number. Raises
+    CheckpointError naming what is missing or unknown.
     """
     wanted = set(method.state_dict())
-    missing = wanted - set(tensors)
+    new = {name: value for name in wanted - set(tensors) if (value := _before(method, name)) is not None}
+    missing = wanted - set(tensors) - set(new)
     unknown = [name for name in tensors if name not in wanted and not _is_empty_buffer(method, name)]
     if missing or unknown:
         raise CheckpointError(
@@ -221,6 +223,8 @@ def load(method: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     with torch.no_grad():
         for name, value in tensors.items():
             _place(method, name, value).copy_(value)
+        for name, number in new.items():
+            method.get_buffer(name).fill_(number)
 
 
 def load_start(method: nn.Module, stored: Stored, where: str) -> None:
@@ -375,6 +379,13 @@ def _is_empty_buffer(method: nn.Module, name: str) -> bool:
     except AttributeError:
         return False
     return leaf in buffers and buffers[leaf] is None
+
+
+def _before(method: nn.Module, name: str) -> float | None:
+    """What a buffer was when weights did not hold it."""
+    owner, _, leaf = name.rpartition(".")
+    known: Mapping[str, float] = getattr(method.get_submodule(owner), "before", {})
+    return known.get(leaf)
 
 
 def _place(method: nn.Module, name: str, value: Tensor) -> Tensor:

@@ -291,6 +291,24 @@ def test_unknown_depth_teaches_nothing() -> None:
     assert method.losses(batch_of(some_photos(), nothing), 0).total.item() == 0
 
 
+def test_photos_that_are_turned_teach_the_view_alone() -> None:
+    method, photo = built(shared=False, turn_weight=1.0, warmup=0), some_photos()
+    factors = method.factors(photo)
+    method.turn_error(factors, photo).backward()
+    taught = {
+        name for name, part in method.networks.named_children() if any(p.grad is not None for p in part.parameters())
+    }
+    assert taught == {"view"}
+    assert all(p.grad.isfinite().all() for p in method.networks.view.parameters() if p.grad is not None)
+    assert "turned" in losses_of(method, factors, photo).terms
+
+
+def test_known_views_let_a_relief_lean() -> None:
+    leaning = torch.linspace(-1, 1, SIZE)[:, None].expand(1, SIZE, SIZE)
+    upright, known = built(bump=0.0), built(bump=0.0, cues=frozenset({"view"}))
+    assert upright.relief(leaning)[0].std() < 1e-3 < known.relief(leaning)[0].std()
+
+
 def turn_inside_out(method: Unsup3D) -> None:
     method.networks.turn_inside_out()
     method.relief.turn_inside_out()

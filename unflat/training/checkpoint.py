@@ -213,8 +213,8 @@ def load(method: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     CheckpointError naming what is missing or unknown.
     """
     wanted = set(method.state_dict())
-    new = {name: value for name in wanted - set(tensors) if (value := _before(method, name)) is not None}
-    missing = wanted - set(tensors) - set(new)
+    new = {name: _before(method, name) for name in wanted - set(tensors)}
+    missing = {name for name, number in new.items() if number is None}
     unknown = [name for name in tensors if name not in wanted and not _is_empty_buffer(method, name)]
     if missing or unknown:
         raise CheckpointError(
@@ -224,7 +224,8 @@ def load(method: nn.Module, tensors: Mapping[str, Tensor]) -> None:
         for name, value in tensors.items():
             _place(method, name, value).copy_(value)
         for name, number in new.items():
-            method.get_buffer(name).fill_(number)
+            if number is not None:
+                method.get_buffer(name).fill_(number)
 
 
 def load_start(method: nn.Module, stored: Stored, where: str) -> None:

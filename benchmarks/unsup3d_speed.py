@@ -29,6 +29,7 @@ from timing import interleaved
 from torch import Tensor, nn
 from torch.nn.functional import pad
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 from unflat.data.batches import PhotoBatch
@@ -269,7 +270,7 @@ class Times(TorchDispatchMode):
         result = function(*arguments, **(more or {}))
         name = function.overloadpacket.__name__
         self.seconds[name] += time.thread_time() - before
-        values = (*arguments, *(result if isinstance(result, tuple) else [result]))
+        values = tree_leaves((arguments, result))  # the optimiser's are lists
         self.bytes[name] += sum(t.numel() * t.element_size() for t in values if isinstance(t, Tensor))
         if function.overloadpacket in flop_registry:
             self.work[name] += flop_registry[function.overloadpacket](*arguments, **(more or {}), out_val=result)

@@ -73,11 +73,16 @@ def main(words: Sequence[str] | None = None) -> None:
     for part in arguments.parts or PARTS:
         for record in measured[part](arguments.batch, arguments.rounds, arguments.width):
             print(f"{record.metric:70}{record.ours:12.4g}  {record.note}", flush=True)
-            command = f"OMP_NUM_THREADS=1 python benchmarks/unsup3d_speed.py {part} --batch {arguments.batch} --record"
-            lines.append(dataclasses.replace(record, command=command))
+            lines.append(dataclasses.replace(record, command=command_of(part, arguments)))
     if arguments.record:
         seconds = time.perf_counter() - started
         append([dataclasses.replace(line, seconds=seconds) for line in lines])
+
+
+def command_of(part: str, options: argparse.Namespace) -> str:
+    """What measures this part again."""
+    sizes = " ".join(f"--{name} {getattr(options, name)}" for name in ("batch", "rounds", "width"))
+    return f"OMP_NUM_THREADS=1 python benchmarks/unsup3d_speed.py {part} {sizes} --record"
 
 
 def figure(metric: str, ours: float, **more: Any) -> Record:

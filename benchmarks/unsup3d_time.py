@@ -85,11 +85,16 @@ def main(words: Sequence[str] | None = None) -> None:
 def points_of(folder: Path) -> list[Point]:
     """The curve so far of a run's folder; empty before its first line."""
     try:
-        batch = json.loads((folder / "settings.json").read_text())["config"]["batch_size"]
+        batch = settings_of(folder)["config"]["batch_size"]
         lines = (folder / "log.jsonl").read_text().splitlines(keepends=True)
-    except (FileNotFoundError, json.JSONDecodeError):  # being written
+    except FileNotFoundError:
         return []
-    return curve([json.loads(line) for line in lines if line.endswith("\n")], batch)
+    return curve([json.loads(line) for line in lines if line.endswith("\n")], batch)  # the last may be half written
+
+
+def settings_of(folder: Path) -> dict[str, Any]:
+    """What a run was made with."""
+    return json.loads((folder / "settings.json").read_text())  # type: ignore[no-any-return]
 
 
 def curve_records(folder: Path) -> list[Record]:
@@ -97,7 +102,7 @@ def curve_records(folder: Path) -> list[Record]:
     points = points_of(folder)
     if not points:
         raise SystemExit(f"{folder} has no validations in its log: it is no run's folder, or nothing was validated")
-    settings = json.loads((folder / "settings.json").read_text())
+    settings = settings_of(folder)
     name, threads = settings["experiment"] or settings["method"], settings["training"]["threads"] or "all"
     print("| steps | minutes | SIDE / average depth | MAD / average depth | yaw slope |\n|---|---|---|---|---|")
     for p in points:
@@ -177,7 +182,7 @@ def trained(experiment: Any, folder: Path, enough: Callable[[list[Point]], bool]
 
     points = points_of(folder)
     if points:
-        stored = json.loads((folder / "settings.json").read_text())
+        stored = settings_of(folder)
         now = {**stored, "config": to_plain(experiment.config), "training": to_plain(experiment.training)}
         if changed := differences(stored, now):
             raise SystemExit(f"{folder} holds a run with other settings: {'; '.join(changed)}; give another --out")

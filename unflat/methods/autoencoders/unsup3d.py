@@ -28,7 +28,7 @@ from unflat.losses.depth import scale_free_l1
 from unflat.losses.perceptual import perceptual_nll
 from unflat.losses.photometric import laplacian_nll
 from unflat.losses.smoothness import total_variation
-from unflat.losses.views import other_yaw, turned_apart
+from unflat.losses.views import other_view, turned_apart
 from unflat.method import Group, Losses, Method, Prediction, Symptom, parameters_of
 from unflat.networks.factors import FactorNetworks
 from unflat.networks.features import FeatureNetwork, feature_network
@@ -103,7 +103,7 @@ class Config:
 
 
 SIGMA_RANGE = (0.01, 10.0)  # eq. 3 has no lower bound as sigma falls
-TURNED_BY = 0.35  # standard deviation of the yaw by which we turn photos, radians
+TURNED_BY = (0.2, 0.35)  # standard deviations of the pitch and the yaw by which we turn photos, radians
 DEPTH_CUE = 20.0  # weight of known depth: log depth differs by hundredths
 FIRST_SIGMA = 0.3  # the constant sigma of the first steps
 CHECK_EVERY, INVERT_EVERY = 50, 1000  # steps between two looks at whether reliefs bulge, and between two cures
@@ -247,7 +247,7 @@ class Unsup3D(Method, config=Config, takes=Photos, gives=GIVES):
     def turn_error(self, factors: Factors, photo: Float[Tensor, "b 3 h w"]) -> Float[Tensor, ""]:
         """How far off the views of photos are found that we turn about their own reliefs: what turns should look like
         is known long before albedo is sharp enough to show it. The view nearer the front teaches the other one."""
-        other = factors._replace(view=other_yaw(factors.view, TURNED_BY, math.radians(self.config.turn_range)))
+        other = factors._replace(view=other_view(factors.view, TURNED_BY, math.radians(self.config.turn_range)))
         views = factors.view_from_canonical, other.view_from_canonical
         turned = turn_photo(photo, factors.depth, *views, self.camera, self.relief.far)
         return turned_apart(photo=factors.view, turned=other.view, found=self.view_from(self.networks.view_of(turned)))
@@ -356,7 +356,7 @@ def small() -> Experiment:
     """The same on two cores in an hour: one narrow encoder for all, on half the grid, batches of 16."""
     config = Config(
         width=16, code=128, shared=True, stride=2, depth_stride=2, batch_size=16, warmup=1500, rates=(10.0, 0.03),
-        depth_range=(0.94, 1.05), border_depth=1.0, bump=3.0, smoothness_weight=0.01, coverage_weight=0.1,
+        depth_range=(0.92, 1.06), border_depth=1.0, bump=1.7, smoothness_weight=0.01, coverage_weight=0.1,
         turn_weight=1.0, decay=0.0,
     )  # fmt: skip
     training = Training(steps=26_000, rate=5e-4, schedule="linear", hold=0.7, clip=1.0, ema=0.999)

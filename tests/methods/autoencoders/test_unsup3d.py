@@ -283,6 +283,8 @@ def test_known_depth_and_view_pull_towards_themselves() -> None:
     turned = dataclasses.replace(batch, view=batch.known("view") + torch.tensor([0, 0.3, 0, 0, 0, 0]))
     assert method.losses(turned, 0).terms["view"].item() == pytest.approx(0.05)  # the mean over six
     assert {"depth", "view"} & built().losses(batch, 0).terms.keys() == set()
+    turning = built(cues=frozenset(["view"]), turn_weight=1.0, warmup=0)
+    assert "turned" not in turning.losses(batch, 1).terms, "nothing is found out about views that are known"
 
 
 def test_unknown_depth_teaches_nothing() -> None:

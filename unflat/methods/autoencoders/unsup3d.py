@@ -224,7 +224,7 @@ class Unsup3D(Method, config=Config, takes=Photos, gives=GIVES):
                 terms["depth"] = DEPTH_CUE * scale_free_l1(depth, batch.known("depth"), mask)
             if "view" in config.cues:
                 terms["view"] = (factors.view - batch.known("view")).abs().mean()
-        if config.turn_weight and warm:
+        if config.turn_weight and warm and "view" not in config.cues:  # known, a view need not be found
             terms["turned"] = config.turn_weight * warm * self.turn_error(factors, photo)
         return Losses(terms, self.figures(factors, photo, plain, mask, step))
 

@@ -21,9 +21,9 @@ def turned_apart(
 ) -> Float[Tensor, ""]:
     """How far off the views `found` in photos are that were turned from the view `photo` to `turned`, radians (ours).
 
-    Of the two views the one nearer the front is believed and the other one learns: turned far, an object is easily taken
-    for a narrower one that is turned less. A mirror image says what the front is in yaw; in pitch it is the mean of the
-    batch, since a relief may lean. Of roll the photo's own is believed.
+    Of the two views the one nearer the front is believed and the other one learns: turned far, an object is easily
+    taken for a narrower one that is turned less. A mirror image says what the front is in yaw; in pitch it is the mean
+    of the batch, since a relief may lean. Of roll the photo's own is believed.
     """
     expected = photo + (turned - photo).detach()  # equals `turned`; its gradient goes to the photo's view
     photo_learns = turned_is_nearer_front(photo.detach(), turned)

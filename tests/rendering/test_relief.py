@@ -16,7 +16,7 @@ from unflat.geometry.rotations import Rigid, rotation_from_euler
 from unflat.kernels.meeting_points import nearness_planes
 from unflat.kernels.visible_triangles import visible_triangles_torch
 from unflat.rendering import relief
-from unflat.rendering.relief import Seen, outside, sample_canonical, see_relief, where_plane_is_seen
+from unflat.rendering.relief import Seen, outside, sample_canonical, see_relief, turn_photo, where_plane_is_seen
 
 SIZE = 24
 CAMERA = Pinhole.across_centres(SIZE, math.radians(10))
@@ -329,6 +329,26 @@ def test_sampling_is_bilinear_between_pixel_centres() -> None:
     assert sampled.tolist() == pytest.approx(wanted, abs=1e-6)
     outside = torch.tensor([[-1.0, 3.0], [9.0, 3.0], [3.0, -1.0], [3.0, 7.0]])[None, None]
     assert bool((sample_canonical(image, outside) == 0).all())
+
+
+def test_a_photo_turned_is_the_relief_drawn_from_there() -> None:
+    u, v = pixel_centres(CAMERA).unbind(-1)
+    albedo = torch.stack([(u / 4).sin(), (v / 3).cos(), ((u + v) / 5).sin()])[None].expand(2, -1, -1, -1)
+    depth = smooth(3, batch=2, amplitude=0.015)
+    here, there = view_of([[-4, 12, 3], [3, -8, 0]]), view_of([[2, -7, 3], [-3, 10, 0]])
+    photo, drawn = (sample_canonical(albedo, see_relief(depth, view, CAMERA).canonical) for view in (here, there))
+    turned, again = (turn_photo(photo, depth, here, view, CAMERA) for view in (there, here))
+    inside = (..., slice(4, -4), slice(6, -6))
+    assert (turned - drawn)[inside].abs().max() < 0.05 < 0.25 < (photo - drawn)[inside].abs().max()
+    assert torch.allclose(again[inside], photo[inside], atol=1e-6)
+
+
+def test_a_turned_photo_has_no_colour_that_the_photo_has_not() -> None:
+    """Not even where points come into sight that lay beside it."""
+    white = torch.ones(1, 3, SIZE, SIZE).double()
+    for turns in ([0, 50, 0], [30, 0, 0], [-20, -60, 10]):
+        turned = turn_photo(white, smooth(3), view_of([0, 0, 0], [0.04, 0, 0]), view_of(turns), CAMERA)
+        assert torch.allclose(turned, white)
 
 
 def test_where_a_plane_is_seen_stays_within_an_image_of_the_picture() -> None:

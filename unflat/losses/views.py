@@ -1,10 +1,10 @@
 """Views of photos that were turned, and how far off they are found."""
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
-PITCH, YAW = 0, 1
+YAW = 1
 
 
 def other_view(view: Float[Tensor, "b 6"], spread: tuple[float, float], largest: float) -> Float[Tensor, "b 6"]:
@@ -21,20 +21,18 @@ def turned_apart(
 ) -> Float[Tensor, ""]:
     """How far off the views `found` in photos are that were turned from the view `photo` to `turned`, radians (ours).
 
-    Of the two views the one nearer the front is believed and the other one learns: turned far, an object is easily
-    taken for a narrower one that is turned less. A mirror image says what the front is in yaw; in pitch it is the mean
-    of the batch, since a relief may lean. Of roll the photo's own is believed.
+    Of the two views the one nearer the batch's mean is believed and the other one learns, in pitch and in yaw each by
+    itself: turned far, an object is easily taken for a narrower one that is turned less. Of roll the photo's own is
+    believed.
     """
     expected = photo + (turned - photo).detach()  # equals `turned`; its gradient goes to the photo's view
-    photo_learns = turned_is_nearer_front(photo.detach(), turned)
+    # nearer zero instead would drive all views away from it as long as nothing is known of them
+    photo_learns = from_mean(turned, photo) < from_mean(photo, photo)
+    photo_learns[:, YAW + 1 :] = False
     apart = torch.where(photo_learns, found.detach() - expected, found - expected.detach())
     return apart[:, :3].abs().mean()
 
 
-def turned_is_nearer_front(photo: Float[Tensor, "b 6"], turned: Float[Tensor, "b 6"]) -> Bool[Tensor, "b 6"]:
-    """In pitch and in yaw, each by itself."""
-    front = torch.zeros_like(photo)
-    front[:, PITCH] = photo[:, PITCH].mean()
-    nearer = (turned - front).abs() < (photo - front).abs()
-    nearer[:, YAW + 1 :] = False
-    return nearer
+def from_mean(view: Float[Tensor, "b 6"], of: Float[Tensor, "b 6"]) -> Float[Tensor, "b 6"]:
+    """How far each is from the mean of others."""
+    return (view - of.mean(0)).abs()

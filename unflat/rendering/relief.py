@@ -82,11 +82,14 @@ def turn_photo(
     """What a photo would show from another view of the same relief: every point in the colour the photo has there.
 
     `depth` is the relief in the canonical frame, `view_from_canonical` the photo's view of it. Points that the photo
-    does not show take the colour of what hides them; pixels that see nothing keep the photo's own.
+    does not show take the colour of what hides them, points beside it that of its nearest pixel; pixels that see
+    nothing keep the photo's own. (A black band would tell by how much was turned.)
     """
     seen = see_relief(depth, other_from_canonical, camera, far)
     points = other_from_canonical.inverse.apply(unproject(seen.depth, camera).flatten(1, 2))
     place = camera.project(view_from_canonical.apply(points)).view_as(seen.canonical)
+    last = place.new_tensor([camera.width, camera.height]) - 0.5
+    place = place.clamp(min=torch.full_like(last, 0.5), max=last)
     return torch.where(seen.mask[:, None], sample_canonical(photo, place), photo)
 
 

@@ -51,6 +51,7 @@ LEAST_RATIO = 1.8
 """straightforward over ours, the floor"""
 NAIVE, FP32, BF16 = "straightforward, fp32", "ours, fp32", "ours, bf16"
 PARTS = ("step", "widths", "operations")
+ELSEWHERE = "our numba kernels (group norm, visible triangles, meeting points), autograd and Python"
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -220,8 +221,11 @@ def one_width(name: str, size: int, batch: int, rounds: int) -> dict[str, float]
 
 
 def after_networks(config: Config, size: int, batch: PhotoBatch) -> Callable[[], None]:
-    """Shading, both reconstructions and the losses, with their gradient with respect to what the networks say."""
-    method = built(config, size, len(batch))
+    """Shading, both reconstructions and the losses, with their gradient with respect to what the networks say.
+
+    Turned photos go through the networks again, and are left out.
+    """
+    method = built(dataclasses.replace(config, turn_weight=0.0), size, len(batch))
     with torch.no_grad():
         factors = method.factors(batch.photo)
 
@@ -249,7 +253,8 @@ def width_records(batch: int, rounds: int, width: int) -> list[Record]:
             figures = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
             rates[size] = figures["rate"]
             what = f"{size} px, " + ("small()" if name == "small" else f"the paper's networks, width {name}")
-            note = f"fp32, one thread, batches of {batch}" + (", depth on half the grid" if size > 64 else "")
+            coarse = ", depth on half the grid" if size > 64 or name == "small" else ""
+            note = f"fp32, one thread, batches of {batch}{coarse}"
             lines.append(figure(f"{what}: photos a CPU second", figures["rate"], better="higher", note=note))
             lines.append(figure(f"{what}: share of what comes after the networks", figures["share"], note=note))
             lines.append(figure(f"{what}: largest resident size, MB", figures["memory"] / 2**20, note=note))
@@ -322,10 +327,12 @@ def operation_records(batch: int, rounds: int, width: int) -> list[Record]:
             for _ in range(rounds):
                 step()
         total = time.process_time() - before
+        elsewhere = 1 - sum(times.seconds.values()) / total
         what = f"{'small()' if name == 'small' else f'width {name}'}, {precision}"
         for operation, seconds in times.seconds.most_common(3):
             metric = f"{what}: {operation}, share of the step"
             lines.append(figure(metric, seconds / total, note=reached(times, operation, seconds, best, precision)))
+        lines.append(figure(f"{what}: in no tensor operation, share of the step", elsewhere, note=ELSEWHERE))
     return lines
 
 

@@ -37,7 +37,7 @@ TELL_EVERY = 60.0
 """seconds between two lines of progress"""
 TRIED_STEPS = 24
 """to find out how long one takes"""
-RECORDED = ("SIDE", "MAD", "coverage", "landmark", "better than", "bulging", "yaw", "reconstruction", "scored")
+RECORDED = ("SIDE", "MAD", "coverage", "landmark", "better than", "bulging", "noses", "yaw", "reconstruction", "scored")
 """how the names of the recorded figures begin"""
 
 
@@ -84,11 +84,11 @@ class Task:
 
 
 def scaled(experiment: Any, steps: int | None, features: str | None) -> Any:
-    """The experiment with so many steps, its warm-up shortened alike, and a feature network. Nothing is drawn."""
+    """The experiment with so many steps, its warm-up at most half of them, and a feature network. Nothing is drawn."""
     training = replace(experiment.training, sample_every=0, validate_every=0)
     config = experiment.config if features is None else replace(experiment.config, features=features)
     if steps is not None and steps != training.steps:
-        config = replace(config, warmup=round(config.warmup * steps / training.steps))
+        config = replace(config, warmup=min(config.warmup, steps // 2))
         training = replace(training, steps=steps)
     return replace(experiment, config=config, training=training)
 

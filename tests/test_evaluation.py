@@ -189,6 +189,23 @@ def with_landmarks(count: int = 40) -> Photos:
     return replace(photos, landmarks=np.concatenate([where, depth[..., None]], -1).astype(np.float32))
 
 
+@pytest.mark.parametrize(("sign", "share"), [(1, 1.0), (-1, 0.0)])
+def test_noses_stand_out_or_in(sign: int, share: float) -> None:
+    """Domes with the landmarks of a face: the tip of the nose in the middle, the rest further out."""
+    photos = with_landmarks()
+    assert photos.landmarks is not None
+    angle = np.linspace(0, 2 * np.pi, 68)
+    where = np.stack([np.cos(angle), np.sin(angle)], -1) * SIZE / 4 + SIZE / 2
+    where[30] = SIZE / 2
+    depth = np.full(68, 1.0)
+    depth[30] = 0.95
+    face = np.concatenate([where, depth[:, None]], -1).astype(np.float32)
+    faces = replace(photos, landmarks=np.repeat(face[None], len(photos), 0))
+    predicted = Oracle(depth_as(lambda depth: 1 + sign * (depth - 1)))
+    assert evaluate(predicted, faces).figures["noses outwards"] == share
+    assert "noses outwards" not in evaluate(predicted, photos).figures, "six landmarks are no face"
+
+
 def test_depth_at_landmarks_is_correlated_over_the_photos() -> None:
     photos = with_landmarks()
     f = evaluate(Oracle(depth_as(lambda depth: depth)), photos, piece=7).figures

@@ -29,6 +29,9 @@ LOWER_IS_BETTER = ("SIDE", "MAD", "MAE", "reconstruction")
 OBSERVABLE = 5.0
 """degrees of yaw spread, under which photos do not show shape"""
 FIELD_OF_VIEW = math.radians(10)
+FACE_LANDMARKS = 68
+NOSE_TIP, AROUND_THE_NOSE = 30, (36, 45, 48, 54)
+"""of the landmarks of a face; around it, the outer corners of the eyes and of the mouth"""
 
 
 @dataclass(frozen=True)
@@ -240,8 +243,16 @@ def _landmarks(depths: Float[Tensor, "4 n k"]) -> dict[str, float]:
 
     name, compared = "landmark correlation", float((~predicted.isnan()).double().mean())
     figures = {name: mean(predicted), f"{name}, sum": mean(predicted) * true.shape[1], "landmarks compared": compared}
+    if true.shape[1] == FACE_LANDMARKS:
+        agreement = nose_height(predicted) * nose_height(true)
+        figures["noses outwards"] = _mean((agreement > 0).double().where(~agreement.isnan(), torch.nan).numpy())
     baselines = {"ground truth": of_truth, "average depth": of_average, "random": random}
     return figures | {f"{name}, {baseline}": mean(sampled) for baseline, sampled in baselines.items()}
+
+
+def nose_height(depth: Float[Tensor, "n 68"]) -> Float[Tensor, "n"]:
+    """How much nearer the tip of the nose is than what is around it; NaN where any of it is not seen."""
+    return depth[:, AROUND_THE_NOSE].mean(1) - depth[:, NOSE_TIP]
 
 
 def _symmetry(

@@ -177,9 +177,10 @@ class Method(nn.Module):
         return ()
 
     @classmethod
-    def suited(cls, experiment: Any, data: Any) -> tuple[Any, Mapping[str, str]]:
+    def suited(cls, experiment: Any, data: Any, started: bool = False) -> tuple[Any, Mapping[str, str]]:
         """The experiment with settings for data that are not its own, and why, by setting: `config.x`, `training.x`.
 
+        Of an experiment that is `started` from other weights, what shapes the networks stays as it is.
         Every setting that differs has its reason, and no other.
         """
         return experiment, {}

@@ -76,11 +76,13 @@ def test_rows_with_equal_settings_share_a_record(tasks: Callable[..., list[Task]
     assert list(shared(every, known + copies)) == []
 
 
-def test_a_shorter_training_warms_up_shorter() -> None:
+def test_a_short_training_warms_up_in_half_of_its_steps() -> None:
     base = catalogue.experiment("unsup3d", "small")
-    half = scaled(base, base.training.steps // 2, None)
-    assert half.config.warmup == base.config.warmup // 2 and half.training.steps == base.training.steps // 2
-    assert replace(half.config, warmup=base.config.warmup) == base.config
+    warmup = base.config.warmup
+    assert scaled(base, 2 * warmup, None).config == base.config, "longer ones as long as ever"
+    short = scaled(base, warmup, None)
+    assert short.config.warmup == warmup // 2 and short.training.steps == warmup
+    assert replace(short.config, warmup=warmup) == base.config
     assert scaled(base, None, "vgg16:x").config == replace(base.config, features="vgg16:x")
 
 

@@ -43,7 +43,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, int]]:
     """The experiments and counts of photos that the method was asked to fit; it chooses 2 steps and batches of 3."""
     calls = []
 
-    def suited(cls: type, experiment: Any, data: Any) -> Any:
+    def suited(cls: type, experiment: Any, data: Any, started: bool) -> Any:
         calls.append((experiment, len(data)))
         chosen = {"training.steps": (2, "few photos"), "config.batch_size": (3, "odd ones"), "config.bump": (3.0, "x")}
         return fitted(experiment, {**chosen, "config.shift_range": ((0.1, 0.1, 0.05), "of all sizes")})

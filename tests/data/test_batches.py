@@ -1,6 +1,8 @@
 """Batches: a function of seed and step, every photo once an epoch, truth mirrored with its photo."""
 
+from dataclasses import replace
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,6 +10,9 @@ import torch
 
 from unflat.data.batches import PhotoBatch, pieces, shuffled
 from unflat.data.kinds import Photos
+from unflat.geometry.cameras import Pinhole
+from unflat.geometry.rotations import Rigid, rotation_from_euler
+from unflat.rendering.relief import see_relief
 
 
 def photos_of(count: int, size: int = 4) -> Photos:
@@ -22,7 +27,7 @@ def photos_of(count: int, size: int = 4) -> Photos:
     )
 
 
-def drawn(photos: Photos, batch_size: int, steps: int, **settings: int) -> list[PhotoBatch]:
+def drawn(photos: Photos, batch_size: int, steps: int, **settings: Any) -> list[PhotoBatch]:
     return list(islice(shuffled(photos, batch_size, **settings), steps))
 
 
@@ -33,6 +38,25 @@ def test_every_epoch_visits_every_photo_once(count: int, batch_size: int) -> Non
     for epoch in visits[: len(visits) // count * count].reshape(-1, count):
         assert sorted(epoch) == list(range(count))
     assert all(len(b) == batch_size for b in batches)
+
+
+def test_mirrored_photos_have_the_view_that_shows_the_mirrored_object() -> None:
+    rng = np.random.default_rng(0)
+    turns, shifts = rng.uniform(-0.3, 0.3, (8, 3)), rng.uniform(-0.03, 0.03, (8, 3))
+    photos = replace(photos_of(8, 16), view=np.concatenate([turns, shifts], 1).astype(np.float32))
+    (batch,) = drawn(photos, 8, 1, flip=True)
+    assert batch.flipped.any() and not batch.flipped.all()
+    camera, middle = Pinhole.across_centres(16, np.radians(10)), torch.tensor([0.0, 0.0, 1.0])
+    lopsided = 1 + torch.linspace(-0.03, 0.02, 16).expand(1, 16, 16)
+
+    def seen(relief: torch.Tensor, view: torch.Tensor) -> torch.Tensor:
+        rigid = Rigid.about(middle, rotation_from_euler(view[None, :3]), view[None, 3:])
+        return see_relief(relief, rigid, camera).depth[:, 6:-6, 6:-6]
+
+    for index, flipped, view in zip(batch.index, batch.flipped, batch.known("view"), strict=True):
+        original = seen(lopsided, torch.tensor(photos.view)[index])
+        shown = seen(lopsided.flip(-1), view).flip(-1) if flipped else seen(lopsided, view)
+        torch.testing.assert_close(shown, original, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("start", [0, 1, 4, 13])

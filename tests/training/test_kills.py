@@ -34,7 +34,7 @@ class Plan(NamedTuple):
 
 
 TILT = Plan(TRAINING, CONFIG, 0.4)
-SMALL = unsup3d.Config(width=2, code=4, shared=True, batch_size=2, warmup=9)
+SMALL = unsup3d.Config(width=2, code=4, shared=True, batch_size=2, warmup=9, turn_weight=1.0)
 UNSUP3D = {features: Plan(REAL_TRAINING, replace(SMALL, features=features), 2.0) for features in ("", "self")}
 
 

@@ -82,7 +82,7 @@ def _looked_at(options: Any, arguments: Sequence[str], data: Any) -> Any:
         return options
     chosen = catalogue.experiment(options.method, options.experiment)
     asked = replace(chosen, config=options.config, training=options.training)
-    suited, reasons = chosen.method.suited(asked, data)
+    suited, reasons = chosen.method.suited(asked, data, started=bool(options.start))
     fitted = _with_defaults(suited, arguments, options.experiment)
     told = [_told(setting, why, asked, suited, fitted) for setting, why in reasons.items()]
     if any(told):

@@ -29,6 +29,8 @@ class ReliefHead(nn.Module):
 
     before: ClassVar[dict[str, float]] = {"slope_weight": 0.0}
     """buffers that older weights may lack, and what they were"""
+    settled: ClassVar[tuple[str, ...]] = ("slope_weight",)
+    """buffers that settings alone decide, also of a run that begins from other weights"""
     bump: Tensor
     down: Tensor
     slope_weight: Tensor

@@ -229,7 +229,10 @@ def load(method: nn.Module, tensors: Mapping[str, Tensor]) -> None:
 
 
 def load_start(method: nn.Module, stored: Stored, where: str) -> None:
-    """Begin from other weights of exactly this model's shapes. CheckpointError naming those that differ."""
+    """Begin from other weights of exactly this model's shapes, but for the buffers that its modules call `settled`.
+
+    CheckpointError naming the shapes that differ.
+    """
     own = method.state_dict()
     differing = [
         f"{name} is {tuple(own[name].shape)} here and {tuple(value.shape)} there"
@@ -240,8 +243,11 @@ def load_start(method: nn.Module, stored: Stored, where: str) -> None:
         raise CheckpointError(
             f"cannot start from {where}: {_some(differing, '; ')}. Use the settings those weights were trained with."
         )
+    settled = {name: own[name].clone() for name in own if _is_settled(method, name)}
     with stored.explained():
         load(method, stored.weights)
+    for name, value in settled.items():
+        method.get_buffer(name).copy_(value)
 
 
 def load_method(source: str | Path, expected: type[Method] | None = None, device: str = "cpu") -> Method:
@@ -387,6 +393,11 @@ def _before(method: nn.Module, name: str) -> float | None:
     owner, _, leaf = name.rpartition(".")
     known: Mapping[str, float] = getattr(method.get_submodule(owner), "before", {})
     return known.get(leaf)
+
+
+def _is_settled(method: nn.Module, name: str) -> bool:
+    owner, _, leaf = name.rpartition(".")
+    return leaf in getattr(method.get_submodule(owner), "settled", ())
 
 
 def _place(method: nn.Module, name: str, value: Tensor) -> Tensor:

@@ -37,8 +37,12 @@ def fitted(experiment: Experiment, chosen: Mapping[str, tuple[Any, str]]) -> tup
     return experiment, reasons
 
 
-def fitted_to_photos(experiment: Experiment, photos: Photos) -> tuple[Experiment, dict[str, str]]:
+def fitted_to_photos(
+    experiment: Experiment, photos: Photos, started: bool = False
+) -> tuple[Experiment, dict[str, str]]:
     """Settings of a method that learns reliefs, made at 64 px for many photos, for `photos`; and why.
+
+    `started` from other weights, the networks are as large as those are: no stride changes.
 
     Its `Config` has to have the fields named here (see `unflat.methods.autoencoders.unsup3d`).
     """
@@ -51,8 +55,10 @@ def fitted_to_photos(experiment: Experiment, photos: Photos) -> tuple[Experiment
         "training.steps": (steps, f"{len(photos)} photos; what is seen more often is learned by heart"),
         "config.batch_size": (batch, f"few photos, of which {steps} batches are made"),
         "config.warmup": (min(config.warmup, steps // 3), f"a third of the {steps} steps"),
-        "config.stride": (max(1, min(config.stride, config.stride * size // 64)), "photos smaller than 64 px"),
-        "config.depth_stride": (max(1, config.depth_stride * size // 64), "the relief keeps the grid it has at 64 px"),
         "config.shift_range": ((x, y, z), "objects are of different size in the crops: they may be nearer and further"),
     }
+    if not started:
+        stride, depth_stride = config.stride * size // 64, max(1, config.depth_stride * size // 64)
+        chosen["config.stride"] = (max(1, min(config.stride, stride)), "photos smaller than 64 px")
+        chosen["config.depth_stride"] = (depth_stride, "the relief keeps the grid it has at 64 px")
     return fitted(experiment, chosen)

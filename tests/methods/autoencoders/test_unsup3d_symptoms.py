@@ -151,6 +151,14 @@ def test_many_photos_at_64_px_take_the_experiment_as_it_is() -> None:
     assert Unsup3D.suited(unsup3d.small(), blank(20_000, 64)) == (unsup3d.small(), {})
 
 
+@pytest.mark.parametrize("size", [32, 64, 128, 256])
+def test_what_shapes_the_networks_is_chosen_once(size: int) -> None:
+    suited, _ = Unsup3D.suited(unsup3d.small(), blank(300, size))
+    assert suited.config.depth_stride == max(1, size // 32), "the relief keeps its grid"
+    again, reasons = Unsup3D.suited(suited, blank(300, size), started=True)
+    assert again == suited and reasons == {}
+
+
 def test_objects_of_different_size_may_be_nearer_and_further() -> None:
     framing = np.full((20_000, 3), np.nan, np.float32)
     framing[:, 2] = np.linspace(0.3, 1.0, 20_000)

@@ -214,19 +214,19 @@ class Unsup3D(Method, config=Config, takes=Photos, gives=GIVES):
         with torch.autocast(photo.device.type, enabled=False):  # geometry stays float32
             images, seen = self.reconstruct(self.with_mirrored(factors))
             (plain, mirrored), (mask, mask_mirrored) = images.chunk(2), seen.mask.chunk(2)
-            depth, mask = seen.depth[: len(photo)], mask & mask_mirrored
-            if "mask" in config.cues:
-                mask = mask & batch.known("mask")
-            terms: dict[str, Tensor] = {}
+            covered = mask & mask_mirrored
+            explained = covered & batch.known("mask") if "mask" in config.cues else covered
+            terms = {"coverage": config.coverage_weight * outside(factors.view_from_canonical, self.camera)}
             if "photos" not in config.without:
-                terms |= self.photometric(factors, photo, (plain, mirrored), mask, warm)
+                terms |= self.photometric(factors, photo, (plain, mirrored), explained, warm)
             if "depth" in config.cues:
-                terms["depth"] = DEPTH_CUE * scale_free_l1(depth, batch.known("depth"), mask)
+                terms["depth"] = DEPTH_CUE * scale_free_l1(seen.depth[: len(photo)], batch.known("depth"), mask)
             if "view" in config.cues:
                 terms["view"] = (factors.view - batch.known("view")).abs().mean()
         if config.turn_weight and warm and "view" not in config.cues:  # known, a view need not be found
             terms["turned"] = config.turn_weight * warm * self.turn_error(factors, photo)
-        return Losses(terms, self.figures(factors, photo, plain, mask, step))
+        error = (plain - photo).detach().abs().mean(1)[explained].mean()
+        return Losses(terms, self.figures(factors, error, covered, step))
 
     def photometric(self, factors: Factors, photo: Tensor, pair: Pair, mask: Tensor, warm: float) -> dict[str, Tensor]:
         """How badly the plain and the mirrored image explain the photo (eq. 3 to 8), and what holds the relief."""
@@ -236,7 +236,6 @@ class Unsup3D(Method, config=Config, takes=Photos, gives=GIVES):
             "photometric": laplacian_nll(2 * plain, 2 * photo, sigma, mask),  # eq. 3
             "mirrored": flip_weight * laplacian_nll(2 * mirrored, 2 * photo, sigma_mirrored, mask),
             "smoothness": config.smoothness_weight * total_variation(factors.free_depth),
-            "coverage": config.coverage_weight * outside(factors.view_from_canonical, self.camera),
         }
         if config.features:
             scales = self.warmed(factors.feature_sigma, warm).unbind(1)
@@ -258,9 +257,9 @@ class Unsup3D(Method, config=Config, takes=Photos, gives=GIVES):
         return plain_mean if "confidence" in self.config.without else sigma**warm * FIRST_SIGMA ** (1 - warm)
 
     @torch.no_grad()
-    def figures(self, factors: Factors, photo: Tensor, plain: Tensor, mask: Tensor, step: int) -> dict[str, Tensor]:
+    def figures(self, factors: Factors, error: Tensor, covered: Tensor, step: int) -> dict[str, Tensor]:
         """What the log shows beside the losses."""
-        figures = {"error": (plain - photo).abs().mean(1)[mask].mean(), "coverage": mask.float().mean()}
+        figures = {"error": error, "coverage": covered.float().mean()}
         figures["relief"] = factors.free_depth.std((1, 2)).mean()
         figures["yaw spread"] = factors.view[:, 1].rad2deg().std(correction=0)
         if step % CHECK_EVERY == 0:
@@ -293,8 +292,8 @@ class Unsup3D(Method, config=Config, takes=Photos, gives=GIVES):
         return () if "photos" in self.config.without else RELIEF_SYMPTOMS
 
     @classmethod
-    def suited(cls, experiment: Experiment, data: Photos) -> tuple[Experiment, dict[str, str]]:
-        return fitted_to_photos(experiment, data)
+    def suited(cls, experiment: Experiment, data: Photos, started: bool = False) -> tuple[Experiment, dict[str, str]]:
+        return fitted_to_photos(experiment, data, started)
 
     def predict(self, photos: Photos) -> Prediction:
         photo = torch.tensor(photos.rgb, device=self.device).permute(0, 3, 1, 2).float() / 255

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from unflat.cli.main import main
-from unflat.methods.autoencoders.unsup3d import Unsup3D
+from unflat.methods.autoencoders.unsup3d import Unsup3D, small
 from unflat.training.fitting import fitted
 from unflat.worlds.faces import Faces
 
@@ -45,7 +45,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, int]]:
 
     def suited(cls: type, experiment: Any, data: Any, started: bool) -> Any:
         calls.append((experiment, len(data)))
-        chosen = {"training.steps": (2, "few photos"), "config.batch_size": (3, "odd ones"), "config.bump": (3.0, "x")}
+        usual = small().config.bump
+        chosen = {"training.steps": (2, "few photos"), "config.batch_size": (3, "odd ones"), "config.bump": (usual, "x")}
         return fitted(experiment, {**chosen, "config.shift_range": ((0.1, 0.1, 0.05), "of all sizes")})
 
     monkeypatch.setattr(Unsup3D, "suited", classmethod(suited))

@@ -45,8 +45,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, int]]:
 
     def suited(cls: type, experiment: Any, data: Any, started: bool) -> Any:
         calls.append((experiment, len(data)))
-        usual = small().config.bump
-        chosen = {"training.steps": (2, "few photos"), "config.batch_size": (3, "odd ones"), "config.bump": (usual, "x")}
+        bump = small().config.bump
+        chosen = {"training.steps": (2, "few photos"), "config.batch_size": (3, "odd ones"), "config.bump": (bump, "x")}
         return fitted(experiment, {**chosen, "config.shift_range": ((0.1, 0.1, 0.05), "of all sizes")})
 
     monkeypatch.setattr(Unsup3D, "suited", classmethod(suited))

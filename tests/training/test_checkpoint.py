@@ -157,7 +157,7 @@ def header(**changes: Any) -> str:
         ("{", "has a damaged header"),
         ("[]", "has a damaged header"),
         (header(format=99), "has format 99, this version of unflat reads 1"),
-        (header(config={"width": 4, "exec": "x"}), "Config has no field 'exec'"),
+        (header(config={"width": 4, "exec": "x"}), "Config has no field 'exec'.*: use that state, or train again in"),
         (header(config={"width": "four"}), "Config.width is 'four'; it must be of type int"),
         (header(extent={"count": 1}), "Extent needs size"),
         (header(method=None), "has a damaged header"),

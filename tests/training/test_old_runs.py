@@ -1,6 +1,7 @@
 """Run folders that older versions wrote still load, predict the same, and go on: the promise to those who have them.
 
-The folders are made by `make_old_run.py`, never changed, and joined by another whenever the format changes.
+The folders are made by `make_old_run.py`. From the first release on they are never changed, and joined by another
+whenever the format changes; before it, settings may be renamed, and what is refused then says so (test_checkpoint.py).
 """
 
 import shutil

@@ -37,6 +37,7 @@ FORMAT = 1
 T = TypeVar("T")
 SHIPPED = Path(__file__).parent.parent / "weights"
 STEP_FILE = "step_{:08d}.safetensors"
+UNRELEASED = ". Another state of this version wrote it: use that state, or train again in another folder."
 DRAFTS = (".part-*", ".tmp??????")
 """what a kill leaves behind: drafts of ours, and those that safetensors makes in turn"""
 
@@ -79,8 +80,10 @@ class Stored:
 
     def settings(self, name: str, kind: type[T]) -> T:
         """The stored settings called `name`; what the version that wrote them did not know is at its default."""
-        with self.explained():
+        try:
             return from_plain(kind, self.header[name])
+        except ValueError as error:
+            raise CheckpointError(f"{self.path}: {error}{_advice(self.header) or UNRELEASED}") from error
 
 
 def describe(

@@ -356,7 +356,7 @@ def test_an_inverted_solution_is_noticed_and_turned() -> None:
         figures = method.losses(batch, 0).figures
     assert figures["convexity"] < 0 and bulge(method) < 0
     assert method.update(0) is False  # not before the end of the warm-up
-    assert method.update(1000) is True  # the optimiser begins anew
+    assert method.update(1000) is True
     assert method.relief.convexity > 0 and bulge(method) > 0
     assert method.update(2000) is False
 

@@ -1,12 +1,12 @@
 """How long learning takes: a run's accuracy over time, and the small network against the paper's to the same level.
 
     python benchmarks/unsup3d_time.py curve runs/small [--record]
-    python benchmarks/unsup3d_time.py level [--side 1.4] [--mad 1.2] [--times 10] [--record]
+    python benchmarks/unsup3d_time.py level [--side 1.0] [--mad 0.97] [--times 10] [--record]
 
 curve  SIDE and MAD of the validation faces, as shares of the average depth's, over the minutes of training
 level  `small()` is trained until both are reached, then the paper's network with the settings of `faces()`, but batches
-       as small, for `times` as long, on the same faces. Minutes are of one thread, in training only; the paper's
-       network runs in bf16.
+       as small, for `times` as long, on the same faces. Minutes are wall time of one thread, in training only, one run
+       after the other: the machine has to be quiet. The paper's network runs in bf16 and warms up as in `faces()`.
 
 `level` keeps its runs in runs/time and goes on where it was stopped.
 """
@@ -223,8 +223,8 @@ def parser() -> argparse.ArgumentParser:
     of_run = parts.add_parser("curve", help="accuracy over time of a run")
     of_run.add_argument("run", type=Path, help="a run's folder")
     level = parts.add_parser("level", help="the small network against the paper's")
-    level.add_argument("--side", type=float, default=1.4, help="SIDE to be reached, as a share of the average depth's")
-    level.add_argument("--mad", type=float, default=1.2, help="MAD to be reached, the same")
+    level.add_argument("--side", type=float, default=1.0, help="SIDE to be reached, as a share of the average depth's")
+    level.add_argument("--mad", type=float, default=0.97, help="MAD to be reached, the same")
     level.add_argument("--times", type=float, default=LEAST, help="how many times as long the paper's network may take")
     level.add_argument("--out", type=Path, default=Path("runs/time"), help="folder of the two runs")
     for part in (of_run, level):

@@ -53,7 +53,7 @@ class Scale:
     """rows at a time"""
 
 
-SCALES = {"small": Scale("small", 3000, jobs=2), "paper": Scale("faces"), "tiny": Scale("tiny", jobs=2)}
+SCALES = {"small": Scale("small", 4000, jobs=2), "paper": Scale("faces"), "tiny": Scale("tiny", jobs=2)}
 
 
 @dataclass(frozen=True)

@@ -63,11 +63,27 @@ def figures(given: list[str]) -> list[Record]:
         double = run(Path(folder) / "double.json", given, together=PROCESSES)
         single = run(Path(folder) / "single.json", given)
     ours, expected = np.array(two["loss"]), np.array(double["loss"])
-    apart = float(np.abs(ours - expected).max() / np.abs(expected).max())
+    apart = np.abs(ours - expected) / np.abs(expected).max()
     seconds = {name: statistics.median(r["seconds"][1:]) for name, r in (("two", two), ("single", single))}
     note = f"small network, no turned photos, {len(ours)} steps, one thread a process, gloo"
     return [
-        Record("speed", "data_parallel", "two processes, largest difference of loss", apart, "lower", note=note),
+        # Adam makes a step of every sign, also of one that rounding decided: differences grow from step to step
+        Record(
+            "speed",
+            "data_parallel",
+            "two processes, difference of loss, 2 steps",
+            float(apart[:2].max()),
+            "lower",
+            note=note,
+        ),
+        Record(
+            "speed",
+            "data_parallel",
+            "two processes, largest difference of loss",
+            float(apart.max()),
+            "lower",
+            note=note,
+        ),
         Record("speed", "data_parallel", "two processes, wall s a step", seconds["two"], "lower", note=note),
         Record("speed", "data_parallel", "one process, wall s a step", seconds["single"], "lower", note=note),
         Record("speed", "data_parallel", "efficiency", seconds["single"] / seconds["two"], "higher", note=note),

@@ -244,13 +244,13 @@ def _landmarks(depths: Float[Tensor, "4 n k"]) -> dict[str, float]:
     name, compared = "landmark correlation", float((~predicted.isnan()).double().mean())
     figures = {name: mean(predicted), f"{name}, sum": mean(predicted) * true.shape[1], "landmarks compared": compared}
     if true.shape[1] == FACE_LANDMARKS:
-        agreement = nose_height(predicted) * nose_height(true)
+        agreement = _nose_height(predicted) * _nose_height(true)
         figures["noses outwards"] = _mean((agreement > 0).double().where(~agreement.isnan(), torch.nan).numpy())
     baselines = {"ground truth": of_truth, "average depth": of_average, "random": random}
     return figures | {f"{name}, {baseline}": mean(sampled) for baseline, sampled in baselines.items()}
 
 
-def nose_height(depth: Float[Tensor, "n 68"]) -> Float[Tensor, "n"]:
+def _nose_height(depth: Float[Tensor, "n 68"]) -> Float[Tensor, "n"]:
     """How much nearer the tip of the nose is than what is around it; NaN where any of it is not seen."""
     return depth[:, AROUND_THE_NOSE].mean(1) - depth[:, NOSE_TIP]
 

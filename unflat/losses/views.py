@@ -4,15 +4,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-YAW = 1
+TURNED = slice(0, 2)  # pitch and yaw; what comes after them is not turned
 
 
 def other_view(view: Float[Tensor, "b 6"], spread: tuple[float, float], largest: float) -> Float[Tensor, "b 6"]:
     """The views with other pitches and yaws, normally distributed about theirs with standard deviations `spread`, at
     most `largest`; radians, without gradient."""
     other = view.detach().clone()
-    other[:, :2] += other.new_tensor(spread) * torch.randn_like(other[:, :2])
-    other[:, :2].clamp_(-largest, largest)
+    other[:, TURNED] += other.new_tensor(spread) * torch.randn_like(other[:, TURNED])
+    other[:, TURNED].clamp_(-largest, largest)
     return other
 
 
@@ -28,7 +28,7 @@ def turned_apart(
     expected = photo + (turned - photo).detach()  # equals `turned`; its gradient goes to the photo's view
     # nearer zero instead would drive all views away from it as long as nothing is known of them
     photo_learns = from_mean(turned, photo) < from_mean(photo, photo)
-    photo_learns[:, YAW + 1 :] = False
+    photo_learns[:, TURNED.stop :] = False
     apart = torch.where(photo_learns, found.detach() - expected, found - expected.detach())
     return apart[:, :3].abs().mean()
 

@@ -62,12 +62,14 @@ def _in_pixels(points: Float[Tensor, "b 3 m"], camera: Pinhole) -> Float[Tensor,
     return torch.cat([camera.fx * x + camera.cx * z, camera.fy * y + camera.cy * z, z], 1)
 
 
-def sample_canonical(image: Float[Tensor, "b c h w"], canonical: Float[Tensor, "b i j 2"]) -> Float[Tensor, "b c i j"]:
-    """Values of a canonical map at canonical pixel coordinates, bilinear; zero outside the image."""
+def sample_canonical(
+    image: Float[Tensor, "b c h w"], canonical: Float[Tensor, "b i j 2"], *, beyond: str = "zeros"
+) -> Float[Tensor, "b c i j"]:
+    """Values of a canonical map at canonical pixel coordinates, bilinear; `beyond` the image zeros, or its "border"."""
     height, width = image.shape[-2:]
     scale = canonical.new_tensor([2 / width, 2 / height])
     # pixel centres at +0.5 are what align_corners=False means
-    return grid_sample(image, canonical * scale - 1, mode="bilinear", padding_mode="zeros", align_corners=False)
+    return grid_sample(image, canonical * scale - 1, mode="bilinear", padding_mode=beyond, align_corners=False)
 
 
 @torch.no_grad()
@@ -88,9 +90,7 @@ def turn_photo(
     seen = see_relief(depth, other_from_canonical, camera, far)
     points = other_from_canonical.inverse.apply(unproject(seen.depth, camera).flatten(1, 2))
     place = camera.project(view_from_canonical.apply(points)).view_as(seen.canonical)
-    last = place.new_tensor([camera.width, camera.height]) - 0.5
-    place = place.clamp(min=torch.full_like(last, 0.5), max=last)
-    return torch.where(seen.mask[:, None], sample_canonical(photo, place), photo)
+    return torch.where(seen.mask[:, None], sample_canonical(photo, place, beyond="border"), photo)
 
 
 def where_plane_is_seen(view_from_canonical: Rigid, camera: Pinhole, depth: float = 1.0) -> Float[Tensor, "b h w 2"]:

@@ -37,7 +37,9 @@ FORMAT = 1
 T = TypeVar("T")
 SHIPPED = Path(__file__).parent.parent / "weights"
 STEP_FILE = "step_{:08d}.safetensors"
-UNRELEASED = ". Another state of this version wrote it: use that state, or train again in another folder."
+UNRELEASED = (
+    ". Unless it was edited, another state of this version wrote it: use that state, or train again in another folder."
+)
 DRAFTS = (".part-*", ".tmp??????")
 """what a kill leaves behind: drafts of ours, and those that safetensors makes in turn"""
 
@@ -71,19 +73,18 @@ class Stored:
         return self.part("average") or self.part("weights")
 
     @contextmanager
-    def explained(self) -> Iterator[None]:
-        """What does not fit inside is a CheckpointError that names the file, the version that wrote it, and a way."""
+    def explained(self, otherwise: str = "") -> Iterator[None]:
+        """What does not fit inside is a CheckpointError that names the file, the version that wrote it, and a way;
+        `otherwise` is said where that version is this one."""
         try:
             yield
         except ValueError as error:
-            raise CheckpointError(f"{self.path}: {error}{_advice(self.header)}") from error
+            raise CheckpointError(f"{self.path}: {error}{_advice(self.header) or otherwise}") from error
 
     def settings(self, name: str, kind: type[T]) -> T:
         """The stored settings called `name`; what the version that wrote them did not know is at its default."""
-        try:
+        with self.explained(UNRELEASED):
             return from_plain(kind, self.header[name])
-        except ValueError as error:
-            raise CheckpointError(f"{self.path}: {error}{_advice(self.header) or UNRELEASED}") from error
 
 
 def describe(
@@ -246,11 +247,9 @@ def load_start(method: nn.Module, stored: Stored, where: str) -> None:
         raise CheckpointError(
             f"cannot start from {where}: {_some(differing, '; ')}. Use the settings those weights were trained with."
         )
-    settled = {name: own[name].clone() for name in own if _is_settled(method, name)}
+    settled = {name: value for name, value in own.items() if _is_settled(method, name)}
     with stored.explained():
-        load(method, stored.weights)
-    for name, value in settled.items():
-        method.get_buffer(name).copy_(value)
+        load(method, {**stored.weights, **settled})
 
 
 def load_method(source: str | Path, expected: type[Method] | None = None, device: str = "cpu") -> Method:
@@ -383,30 +382,34 @@ def plain_figures(figures: Mapping[str, float]) -> dict[str, float | None]:
 
 
 def _is_empty_buffer(method: nn.Module, name: str) -> bool:
-    owner, _, leaf = name.rpartition(".")
     try:
-        buffers = method.get_submodule(owner)._buffers
+        owner, leaf = _owner(method, name)
     except AttributeError:
         return False
-    return leaf in buffers and buffers[leaf] is None
+    return leaf in owner._buffers and owner._buffers[leaf] is None
 
 
 def _before(method: nn.Module, name: str) -> float | None:
     """What a buffer was when weights did not hold it."""
-    owner, _, leaf = name.rpartition(".")
-    known: Mapping[str, float] = getattr(method.get_submodule(owner), "before", {})
+    owner, leaf = _owner(method, name)
+    known: Mapping[str, float] = getattr(owner, "before", {})
     return known.get(leaf)
 
 
 def _is_settled(method: nn.Module, name: str) -> bool:
+    owner, leaf = _owner(method, name)
+    return leaf in getattr(owner, "settled", ())
+
+
+def _owner(method: nn.Module, name: str) -> tuple[nn.Module, str]:
+    """The module that holds a parameter or buffer, and its name there."""
     owner, _, leaf = name.rpartition(".")
-    return leaf in getattr(method.get_submodule(owner), "settled", ())
+    return method.get_submodule(owner), leaf
 
 
 def _place(method: nn.Module, name: str, value: Tensor) -> Tensor:
     """The parameter or buffer called `name`, of the shape of `value`."""
-    owner_name, _, leaf = name.rpartition(".")
-    owner = method.get_submodule(owner_name)
+    owner, leaf = _owner(method, name)
     own = owner._parameters.get(leaf)
     if own is not None:
         if own.shape != value.shape:

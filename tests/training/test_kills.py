@@ -71,6 +71,13 @@ def test_killed_at_a_bad_moment(tmp_path: Path, unbroken: Path, moment: str, tim
     check_same(tmp_path, unbroken)
 
 
+def test_killed_while_the_weights_are_written(tmp_path: Path, unbroken: Path) -> None:
+    assert not run_until(tmp_path, TRAINING, CONFIG)
+    (tmp_path / "weights.safetensors").rename(tmp_path / ".part-ab12cd.safetensors")  # all steps are made
+    assert not run_until(tmp_path, TRAINING, CONFIG)
+    check_same(tmp_path, unbroken)
+
+
 def kill_often(root: Path, unbroken: Path, kills: int, seed: int, plan: Plan = TILT) -> None:
     """Kill runs at random moments until that was done `kills` times, and look at the end of each."""
     draw, killed, runs = random.Random(seed), 0, 0

@@ -181,6 +181,8 @@ class Trainer:
             checkpoint.write_json(self.folder / "settings.json", self.header)
             if stored is None:
                 self._save()  # what was prepared is not prepared again
+            else:
+                checkpoint.tidy(self.folder, self.training.keep, self.step)  # nothing is left to save at the end
         self.processes.wait()
 
     def _report(self, log: Log) -> None:

@@ -1,10 +1,11 @@
-"""Views of photos that we turned: who is believed, and who learns."""
+"""Views of photos that we turned: who is believed, and who learns; and the frame that views hold."""
 
 import pytest
 import torch
 from torch import Tensor
 
-from unflat.losses.views import other_view, turned_apart
+from unflat.geometry.rotations import Rigid, rotation_from_euler
+from unflat.losses.views import Frame, other_view, turned_apart
 
 
 def views(yaw: float, pitch: float = 0.0, roll: float = 0.0) -> Tensor:
@@ -82,3 +83,53 @@ def test_roll_is_believed_as_the_photo_has_it() -> None:
     turned_apart(photo=photo, turned=views(0.2, roll=-0.1).detach(), found=found).backward()
     assert learned(photo)[2] == 0
     assert learned(found)[2] == 1
+
+
+def some_views(count: int = 16) -> Tensor:
+    """Of mean pitch zero, not moved."""
+    view = 0.3 * torch.randn(count, 6, generator=torch.Generator().manual_seed(0))
+    view[:, 0] -= view[:, 0].mean()
+    view[:, 2:] = 0
+    return view
+
+
+def test_the_frame_of_views_about_another_centre() -> None:
+    """Turned about a centre 0.02 further back, which is turning about the assumed one and a shift."""
+    view, centre, further = some_views(), torch.tensor([0.0, 0.0, 1.0]), torch.tensor([0.0, 0.0, 1.02])
+    rotation, still = rotation_from_euler(view[:, :3]), torch.zeros(len(view), 3)
+    view[:, 3:] = (
+        Rigid.about(further, rotation, still).translation - Rigid.about(centre, rotation, still).translation
+    )  # both about the same origin
+    view.requires_grad_()
+    off = Frame()(view)
+    assert off.item() == pytest.approx(4 * 2 * 0.02, rel=0.1)
+    off.backward()
+    moved = view.detach() - 0.001 * view.grad if view.grad is not None else view
+    assert Frame()(moved).item() < off.item()
+    assert view.grad is not None and not view.grad[:, 1:3].any(), "of the centre only shifts learn"
+
+
+def test_the_frame_does_not_mind_crops() -> None:
+    """The same shift for all, and shifts that have nothing to do with turns."""
+    frame, view = Frame(), some_views()
+    assert frame(view).item() == pytest.approx(0, abs=1e-6)
+    view[:, 3:5] = 0.05
+    assert frame(view).item() == pytest.approx(0, abs=1e-6)
+    view[:, 3] += 0.03 * view[:, 1].cos()  # even in yaw
+    assert frame(view).item() < 0.1 * 4 * 0.03
+
+
+def test_the_frame_holds_the_mean_pitch_of_many_batches() -> None:
+    frame, level = Frame(), some_views()
+    for _ in range(300):
+        frame(level + torch.tensor([0.2, 0, 0, 0, 0, 0]))
+    assert frame.pitch.item() == pytest.approx(0.2, abs=0.01)
+    low = (level - torch.tensor([0.05, 0, 0, 0, 0, 0])).requires_grad_()  # a batch on the other side
+    frame(low).backward()
+    assert low.grad is not None and bool((low.grad[:, 0] > 0).all()), "all pitches are to fall"
+
+
+def test_of_views_that_are_all_alike_there_is_no_centre() -> None:
+    view = torch.zeros(4, 6)
+    view[:, 1], view[:, 3] = torch.tensor([1e-5, -1e-5, 1e-5, -1e-5]), torch.tensor([0.05, -0.05, 0.05, -0.05])
+    assert Frame()(view).item() < 1e-3

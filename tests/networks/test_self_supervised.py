@@ -6,7 +6,15 @@ import torch
 from torch import Tensor
 
 from unflat.networks import self_supervised
-from unflat.networks.self_supervised import REDUNDANCY, SelfSupervised, _barlow_twins, _coloured, _encoder, _two_crops
+from unflat.networks.self_supervised import (
+    REDUNDANCY,
+    WIDTH,
+    SelfSupervised,
+    _barlow_twins,
+    _coloured,
+    _encoder,
+    _two_crops,
+)
 from unflat.training.checkpoint import load
 
 SIZE = 32
@@ -90,8 +98,8 @@ def test_the_further_the_shift_the_greater_the_distance(trained: SelfSupervised)
 
 def test_no_feature_is_idle_and_all_have_unit_variance_over_the_photos(trained: SelfSupervised) -> None:
     features = trained(torch.from_numpy(shapes(200, 0)).permute(0, 3, 1, 2) / 255)
-    assert features.shape == (200, 64, SIZE // 4, SIZE // 4)
-    assert torch.allclose(features.std((0, 2, 3)), torch.ones(64), atol=1e-3)
+    assert features.shape == (200, 2 * WIDTH, SIZE // 4, SIZE // 4)
+    assert torch.allclose(features.std((0, 2, 3)), torch.ones(2 * WIDTH), atol=1e-3)
     spectrum = torch.linalg.svdvals(features.permute(1, 0, 2, 3).flatten(1).cov())
     assert float(spectrum.sum() ** 2 / spectrum.square().sum()) > 6  # effective number of different features
 

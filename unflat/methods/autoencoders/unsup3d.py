@@ -28,7 +28,7 @@ from unflat.losses.depth import scale_free_l1
 from unflat.losses.perceptual import perceptual_nll
 from unflat.losses.photometric import laplacian_nll
 from unflat.losses.smoothness import total_variation
-from unflat.losses.views import other_view, turned_apart
+from unflat.losses.views import Frame, other_view, turned_apart
 from unflat.method import Group, Losses, Method, Prediction, Symptom, parameters_of
 from unflat.networks.factors import FactorNetworks
 from unflat.networks.features import FeatureNetwork, feature_network
@@ -91,7 +91,8 @@ class Config:
     bump: float = 0.3
     """depth of the paraboloid added to the raw depth, so that learning starts convex (ours)"""
     turn_weight: float = 0.0
-    """weight of seeing by how much a photo was turned that we turned ourselves, about its own relief (ours)"""
+    """weight of seeing by how much a photo was turned that we turned ourselves, about its own relief; above 0 the
+    frame of the views is held as well (ours)"""
     rates: tuple[float, float] = (1.0, 1.0)
     """learning rates of the view and of the depth network, times that of the others (ours)"""
     decay: float = 5e-4
@@ -157,6 +158,7 @@ class Unsup3D(Method, config=Config, takes=Photos, gives=GIVES):
         )  # fmt: skip
         relief = config.depth_stride, config.depth_range, config.border_depth, config.bump
         self.relief = ReliefHead(size, *relief, upright="view" not in config.cues)
+        self.frame = Frame()
         self.features = feature_network(config.features)
 
     # -- what a photo is made of (section 3.1, figure 2) ---------------------------------------------------------------
@@ -223,8 +225,10 @@ class Unsup3D(Method, config=Config, takes=Photos, gives=GIVES):
                 terms["depth"] = DEPTH_CUE * scale_free_l1(seen.depth[: len(photo)], batch.known("depth"), mask)
             if "view" in config.cues:
                 terms["view"] = (factors.view - batch.known("view")).abs().mean()
-        if config.turn_weight and warm and "view" not in config.cues:  # known, a view need not be found
-            terms["turned"] = config.turn_weight * warm * self.turn_error(factors, photo)
+        if config.turn_weight and "view" not in config.cues:  # known, a view need not be found
+            terms["frame"] = self.frame(factors.view)
+            if warm:
+                terms["turned"] = config.turn_weight * warm * self.turn_error(factors, photo)
         error = (plain - photo).detach().abs().mean(1)[explained].mean()
         return Losses(terms, self.figures(factors, error, covered, step))
 
@@ -355,10 +359,10 @@ def small() -> Experiment:
     """The same on two cores in an hour: one narrow encoder for all, on half the grid, batches of 16."""
     config = Config(
         width=16, code=128, shared=True, stride=2, depth_stride=2, batch_size=16, warmup=1500, rates=(10.0, 0.03),
-        depth_range=(0.92, 1.06), border_depth=1.0, bump=1.7, smoothness_weight=0.01, coverage_weight=0.1,
-        turn_weight=1.0, decay=0.0,
+        depth_range=(0.92, 1.06), border_depth=1.0, bump=1.7, shift_range=(0.03, 0.03, 0.0), features="self",
+        smoothness_weight=0.01, coverage_weight=0.1, turn_weight=2.0, decay=0.0,
     )  # fmt: skip
-    training = Training(steps=26_000, rate=5e-4, schedule="linear", hold=0.7, clip=1.0, ema=0.999)
+    training = Training(steps=19_000, rate=5e-4, schedule="linear", hold=0.7, clip=1.0, ema=0.999)
     return _faces(config, training, 20_000, 64)
 
 

@@ -1,20 +1,14 @@
 """Features learned from photos alone: what they tell apart, what they ignore, and that they can be stored."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from unflat.networks import self_supervised
-from unflat.networks.self_supervised import (
-    REDUNDANCY,
-    WIDTH,
-    SelfSupervised,
-    _barlow_twins,
-    _coloured,
-    _encoder,
-    _two_crops,
-)
+from unflat.networks.self_supervised import REDUNDANCY, SelfSupervised, _barlow_twins, _coloured, _encoder, _two_crops
 from unflat.training.checkpoint import load
 
 SIZE = 32
@@ -41,15 +35,19 @@ def pictures(count: int = 32, seed: int = 9) -> Tensor:
     return torch.from_numpy(shapes(count, seed)).permute(0, 3, 1, 2) / 255
 
 
+@pytest.fixture(scope="module", autouse=True)
+def wider() -> Iterator[None]:
+    """Twice as wide as usual, it learns in a fifth of the steps what these few pictures teach."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(self_supervised, "WIDTH", 32)
+        patch.setattr(self_supervised, "STEPS", 100)
+        yield
+
+
 @pytest.fixture(scope="module")
 def trained() -> SelfSupervised:
     network = SelfSupervised()
-    before = self_supervised.STEPS
-    self_supervised.STEPS = 100
-    try:
-        network.prepare(shapes(200, 0))
-    finally:
-        self_supervised.STEPS = before
+    network.prepare(shapes(200, 0))
     return network
 
 
@@ -98,8 +96,8 @@ def test_the_further_the_shift_the_greater_the_distance(trained: SelfSupervised)
 
 def test_no_feature_is_idle_and_all_have_unit_variance_over_the_photos(trained: SelfSupervised) -> None:
     features = trained(torch.from_numpy(shapes(200, 0)).permute(0, 3, 1, 2) / 255)
-    assert features.shape == (200, 2 * WIDTH, SIZE // 4, SIZE // 4)
-    assert torch.allclose(features.std((0, 2, 3)), torch.ones(2 * WIDTH), atol=1e-3)
+    assert features.shape == (200, 64, SIZE // 4, SIZE // 4)
+    assert torch.allclose(features.std((0, 2, 3)), torch.ones(64), atol=1e-3)
     spectrum = torch.linalg.svdvals(features.permute(1, 0, 2, 3).flatten(1).cov())
     assert float(spectrum.sum() ** 2 / spectrum.square().sum()) > 6  # effective number of different features
 

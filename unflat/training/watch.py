@@ -26,7 +26,7 @@ RELIEF_SYMPTOMS = (
     ),
     Symptom(
         "yaw spread", "the viewpoints found are within this many degrees, and photos from one side do not show shape: "
-        "add some from the left and the right", after=800, below=5.0,
+        "add some from the left and the right", after=800, below=2.4,
     ),
 )  # fmt: skip
 """What goes wrong with methods that explain photos as reliefs. Limits and steps were measured: docs/LOG.md"""

@@ -53,7 +53,7 @@ class Scale:
     """rows at a time"""
 
 
-SCALES = {"small": Scale("small", 4000, jobs=2), "paper": Scale("faces"), "tiny": Scale("tiny", jobs=2)}
+SCALES = {"small": Scale("small", 1500, jobs=2), "paper": Scale("faces"), "tiny": Scale("tiny", jobs=2)}
 
 
 @dataclass(frozen=True)
@@ -326,7 +326,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--seeds", type=int, default=paper_table.SEEDS, help="of the rows that claims are about")
     made.add_argument("--steps", type=int, help="of each row; left out: the scale's own")
     made.add_argument("--minutes-per-row", type=float, help="so many steps as take so long, measured when it begins")
-    made.add_argument("--features", help="of the full model, such as vgg16:FOLDER; left out: no perceptual loss")
+    made.add_argument("--features", help="of the full model, such as vgg16:FOLDER; left out: the experiment's own")
     made.add_argument("--jobs", type=int, help="rows at a time, one thread each; left out: 2 small, 1 at paper scale")
     made.add_argument("--out", type=Path, help="of the runs; left out: runs/table-SCALE")
     made.add_argument("--results", type=Path, help="folder of the records; left out: benchmarks/results")

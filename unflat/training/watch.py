@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from unflat.evaluation import OBSERVABLE
 from unflat.method import Symptom
 
 LINES = 3
@@ -26,7 +27,7 @@ RELIEF_SYMPTOMS = (
     ),
     Symptom(
         "yaw spread", "the viewpoints found are within this many degrees, and photos from one side do not show shape: "
-        "add some from the left and the right", after=800, below=2.4,
+        "add some from the left and the right", after=800, below=OBSERVABLE,
     ),
 )  # fmt: skip
 """What goes wrong with methods that explain photos as reliefs. Limits and steps were measured: docs/LOG.md"""

@@ -227,8 +227,7 @@ class Unsup3D(Method, config=Config, takes=Photos, gives=GIVES):
                 terms["view"] = (factors.view - batch.known("view")).abs().mean()
         if config.turn_weight and "view" not in config.cues:  # known, a view need not be found
             terms["frame"] = self.frame(factors.view)
-            if warm:
-                terms["turned"] = config.turn_weight * warm * self.turn_error(factors, photo)
+            terms["turned"] = config.turn_weight * warm * self.turn_error(factors, photo)
         error = (plain - photo).detach().abs().mean(1)[explained].mean()
         return Losses(terms, self.figures(factors, error, covered, step))
 
@@ -263,8 +262,7 @@ class Unsup3D(Method, config=Config, takes=Photos, gives=GIVES):
     @torch.no_grad()
     def figures(self, factors: Factors, error: Tensor, covered: Tensor, step: int) -> dict[str, Tensor]:
         """What the log shows beside the losses."""
-        figures = {"error": error, "coverage": covered.float().mean()}
-        figures["relief"] = factors.free_depth.std((1, 2)).mean()
+        figures = {"error": error, "coverage": covered.float().mean(), "relief": factors.free_depth.std((1, 2)).mean()}
         figures["yaw spread"] = factors.view[:, 1].rad2deg().std(correction=0)
         if step % CHECK_EVERY == 0:
             figures["convexity"] = self.relief.watch(factors.free_depth)
@@ -328,7 +326,7 @@ def _last(maps: Float[Tensor, "b c h w"]) -> Float[Tensor, "b h w c"]:
 # The experiments: data, settings and the published figure, as the paper's tables are its last section. The rows are
 # asked for as EXPERIMENT/ROW, such as small/no_light.
 
-SUPERVISED = {"cues": {"depth"}, "without": {"photos"}, "turn_weight": 0.0, "rates": (1.0, 1.0)}  # by depth alone
+SUPERVISED = {"cues": {"depth"}, "without": {"photos"}, "features": "", "turn_weight": 0.0, "rates": (1.0, 1.0)}
 ROWS: dict[str, Row] = {
     "supervised": Row("supervised", SUPERVISED, published={"SIDE": 0.41, "MAD": 10.78}),
     "constant_depth": Row("constant depth", published={"SIDE": 2.723, "MAD": 43.34}, baseline="constant depth"),

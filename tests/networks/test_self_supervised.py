@@ -1,7 +1,5 @@
 """Features learned from photos alone: what they tell apart, what they ignore, and that they can be stored."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 import torch
@@ -35,19 +33,15 @@ def pictures(count: int = 32, seed: int = 9) -> Tensor:
     return torch.from_numpy(shapes(count, seed)).permute(0, 3, 1, 2) / 255
 
 
-@pytest.fixture(scope="module", autouse=True)
-def wider() -> Iterator[None]:
-    """Twice as wide as usual, it learns in a fifth of the steps what these few pictures teach."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(self_supervised, "WIDTH", 32)
-        patch.setattr(self_supervised, "STEPS", 100)
-        yield
-
-
 @pytest.fixture(scope="module")
 def trained() -> SelfSupervised:
     network = SelfSupervised()
-    network.prepare(shapes(200, 0))
+    before = self_supervised.STEPS
+    self_supervised.STEPS = 100
+    try:
+        network.prepare(shapes(200, 0))
+    finally:
+        self_supervised.STEPS = before
     return network
 
 

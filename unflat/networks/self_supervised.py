@@ -20,10 +20,10 @@ from torch import Tensor, nn
 
 from unflat.networks.frozen import freeze
 
-WIDTH = 16
+WIDTH = 32
 """channels of the first convolution; there are twice as many features"""
 STEPS = 500
-"""20 s of one core at 64 px"""
+"""45 s of one core at 64 px"""
 BATCH = 32
 """photos a step, two crops each"""
 RATE = 2e-3
@@ -34,7 +34,7 @@ REDUNDANCY = 0.02
 
 
 class SelfSupervised(nn.Module):
-    """Features [b, 32, h / 4, w / 4] of unit variance over the photos that `prepare` saw. Each sees 34 pixels."""
+    """Features [b, 64, h / 4, w / 4] of unit variance over the photos that `prepare` saw. Each sees 34 pixels."""
 
     spread: Tensor
 

@@ -227,7 +227,8 @@ class Unsup3D(Method, config=Config, takes=Photos, gives=GIVES):
                 terms["view"] = (factors.view - batch.known("view")).abs().mean()
         if config.turn_weight and "view" not in config.cues:  # known, a view need not be found
             terms["frame"] = self.frame(factors.view)
-            terms["turned"] = config.turn_weight * warm * self.turn_error(factors, photo)
+            first = math.exp(-step / (2 * config.warmup + 1))  # twice as much until albedo shows turns as well
+            terms["turned"] = config.turn_weight * warm * (1 + first) * self.turn_error(factors, photo)
         error = (plain - photo).detach().abs().mean(1)[explained].mean()
         return Losses(terms, self.figures(factors, error, covered, step))
 
@@ -358,9 +359,9 @@ def small() -> Experiment:
     config = Config(
         width=16, code=128, shared=True, stride=2, depth_stride=2, batch_size=16, warmup=1500, rates=(10.0, 0.03),
         depth_range=(0.92, 1.06), border_depth=1.0, bump=1.7, shift_range=(0.03, 0.03, 0.0), features="self",
-        smoothness_weight=0.01, coverage_weight=0.1, turn_weight=2.0, decay=0.0,
+        smoothness_weight=0.01, coverage_weight=0.1, turn_weight=1.1, decay=0.0,
     )  # fmt: skip
-    training = Training(steps=19_000, rate=5e-4, schedule="linear", hold=0.7, clip=1.0, ema=0.999)
+    training = Training(steps=13_000, rate=5e-4, schedule="linear", hold=0.5, clip=1.0, ema=0.999)
     return _faces(config, training, 20_000, 64)
 
 

@@ -158,8 +158,7 @@ class Unsup3D(Method, config=Config, takes=Photos, gives=GIVES):
         )  # fmt: skip
         relief = config.depth_stride, config.depth_range, config.border_depth, config.bump
         self.relief = ReliefHead(size, *relief, upright="view" not in config.cues)
-        self.frame = Frame()
-        self.features = feature_network(config.features)
+        self.frame, self.features = Frame(), feature_network(config.features)
 
     # -- what a photo is made of (section 3.1, figure 2) ---------------------------------------------------------------
 

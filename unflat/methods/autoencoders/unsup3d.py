@@ -358,9 +358,9 @@ def small() -> Experiment:
     config = Config(
         width=16, code=128, shared=True, stride=2, depth_stride=2, batch_size=16, warmup=1500, rates=(10.0, 0.03),
         depth_range=(0.92, 1.06), border_depth=1.0, bump=1.7, shift_range=(0.03, 0.03, 0.0), features="self",
-        smoothness_weight=0.01, coverage_weight=0.1, turn_weight=1.1, decay=0.0,
+        smoothness_weight=0.1, coverage_weight=0.1, turn_weight=1.3, decay=0.0,
     )  # fmt: skip
-    training = Training(steps=13_000, rate=5e-4, schedule="linear", hold=0.5, clip=1.0, ema=0.999)
+    training = Training(steps=8_000, rate=5e-4, schedule="linear", hold=0.5, clip=1.0, ema=0.999)
     return _faces(config, training, 20_000, 64)
 
 

@@ -1,12 +1,16 @@
 """What can be asked of the views that are found in photos without knowing the true ones."""
 
+import math
 from typing import ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.functional import smooth_l1_loss
 
-SMOOTHING = 0.02  # of the mean pitch
+from unflat.geometry.rotations import rotation_from_euler
+
+SMOOTHING = 0.02  # of what views have drifted by
 CENTRE = 4.0  # weight of the centre's place, a few hundredths, beside the mean pitch
 LEAST_TURN = 0.1  # radians: of views that are all alike there is no centre to speak of
 TURNED = slice(0, 2)  # pitch and yaw; what comes after them is not turned
@@ -43,34 +47,60 @@ def from_mean(view: Float[Tensor, "b 6"], of: Float[Tensor, "b 6"]) -> Float[Ten
     return (view - of.mean(0)).abs()
 
 
-class Frame(nn.Module):
-    """How far the frame, in which objects are found to stand, is from the one that they are taken to stand in (ours).
+def turned_weight(step: int, warmup: int) -> float:
+    """How much photos that were turned count: up to 1.6 times at the end of the warm-up, then falling to once. They
+    teach what turns look like as long as albedo is too blurred to show it."""
+    warm = step / max(warmup, 1)
+    return min(warm, 1.0) * (1 + math.e ** (-warm / 2))
 
-    Photos leave two things open, and learning drifts where nothing holds them:
 
-    - The mean pitch of all photos. A relief that leans, looked at from above, under a light from above shows the same.
-      As reliefs do not lean (`ReliefHead`), it should be zero.
-    - The centre about which objects turn. Turning about one that lies c further is turning about the assumed one and a
-      shift by c times the sines of yaw and pitch. Where a photo was cropped has nothing to do with how its object is
-      turned, so c should be zero. Left alone, shifts hold outlines still, which a relief moves as it turns and a head
-      does not, and views become too small.
+class Drift(nn.Module):
+    """How far views have drifted in two things that photos leave open (ours).
+
+    - `level`: the mean pitch of all photos. A relief that leans, looked at from above, under a light from above shows
+      the same. Reliefs do not lean (`ReliefHead`), and photos are taken to be level on average, too.
+    - `centre`: where the centre lies about which objects turn. Turning about one that lies c further is turning about
+      the assumed one and a shift by (I - R) (0, 0, c). Where a photo was cropped has nothing to do with how its object
+      is turned, so c should be zero. Left alone, shifts hold outlines still, which a relief moves as it turns and a
+      head does not, and views become too small.
+
+    Both are means over the last hundred or so batches: in one batch they are off zero by chance, which smaller pitches
+    and shifts would lessen. The gradient goes to this batch's pitches and shifts.
     """
 
-    before: ClassVar[dict[str, float]] = {"pitch": 0.0}
+    before: ClassVar[dict[str, float]] = {"pitch": 0.0, "shift": 0.0, "turn": LEAST_TURN**2}
     """buffers that older weights may lack, and what they were"""
     pitch: Tensor
+    shift: Tensor
+    turn: Tensor
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("pitch", torch.zeros(()))
+        for name, value in self.before.items():
+            self.register_buffer(name, torch.tensor(value))
 
-    def forward(self, view: Float[Tensor, "b 6"]) -> Float[Tensor, ""]:
-        """|mean pitch| in radians + 4 |c| in units of depth, in x and in y. Only shifts learn from the second."""
-        pitch = view[:, 0].mean()
+    def forward(self, view: Float[Tensor, "b 6"]) -> dict[str, Float[Tensor, ""]]:
+        """`level` is |mean pitch| in radians, `centre` is 4 |c| in units of depth; both rounded near zero."""
+        moved = -rotation_from_euler(view[:, :3].detach())[:, :2, 2]  # by a centre that lies 1 further
+        moved, shift = moved - moved.mean(0), view[:, 3:5] - view[:, 3:5].mean(0)
+        pitch = self._followed("pitch", view[:, 0].mean())
+        along = self._followed("shift", (moved * shift).sum(1).mean())
+        centre = along / self._followed("turn", moved.square().sum(1).mean()).clamp_min(LEAST_TURN**2)
+        return {"level": _rounded(pitch, 0.02), "centre": CENTRE * _rounded(centre, 0.002)}
+
+    def _followed(self, name: str, value: Float[Tensor, ""]) -> Float[Tensor, ""]:
+        """The running mean, with the gradient of this batch's value."""
+        mean = self.get_buffer(name)
         with torch.no_grad():
-            # the mean over many batches: that of one is off zero by chance, and smaller pitches would lessen it
-            self.pitch.lerp_(pitch, SMOOTHING)
-        turn = torch.stack([view[:, 1].sin(), -view[:, 0].sin()], 1).detach()
-        turn, shift = turn - turn.mean(0), view[:, 3:5] - view[:, 3:5].mean(0)
-        centre = (turn * shift).sum(0) / turn.square().sum(0).clamp_min(len(view) * LEAST_TURN**2)
-        return (self.pitch + pitch - pitch.detach()).abs() + CENTRE * centre.abs().sum()
+            mean.lerp_(value.detach().nan_to_num(), SMOOTHING)
+        return mean.clone() + value - value.detach()
+
+    def turn_inside_out(self) -> None:
+        """For views of the inside-out twin: pitch and yaw change their signs, shifts do not."""
+        self.pitch.neg_()
+        self.shift.neg_()
+
+
+def _rounded(value: Float[Tensor, ""], by: float) -> Float[Tensor, ""]:
+    """|value|, but for values less than `by`, where the pull fades."""
+    return smooth_l1_loss(value, torch.zeros_like(value), beta=by)

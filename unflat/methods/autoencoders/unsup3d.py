@@ -28,7 +28,7 @@ from unflat.losses.depth import scale_free_l1
 from unflat.losses.perceptual import perceptual_nll
 from unflat.losses.photometric import laplacian_nll
 from unflat.losses.smoothness import total_variation
-from unflat.losses.views import Frame, other_view, turned_apart
+from unflat.losses.views import Drift, other_view, turned_apart, turned_weight
 from unflat.method import Group, Losses, Method, Prediction, Symptom, parameters_of
 from unflat.networks.factors import FactorNetworks
 from unflat.networks.features import FeatureNetwork, feature_network
@@ -42,7 +42,7 @@ from unflat.training.watch import RELIEF_SYMPTOMS
 from unflat.worlds.faces import Faces
 from unflat.worlds.patched import Patched
 
-Without = Literal["albedo_flip", "depth_flip", "light", "confidence", "photos"]
+Without = Literal["albedo_flip", "depth_flip", "light", "confidence", "photos", "level", "centre"]
 Pair = tuple[Tensor, Tensor]  # of the plain and of the mirrored image
 
 
@@ -91,8 +91,8 @@ class Config:
     bump: float = 0.3
     """depth of the paraboloid added to the raw depth, so that learning starts convex (ours)"""
     turn_weight: float = 0.0
-    """weight of seeing by how much a photo was turned that we turned ourselves, about its own relief; above 0 the
-    frame of the views is held as well (ours)"""
+    """weight of seeing by how much a photo was turned that we turned ourselves, about its own relief; up to 1.6 times
+    as much at first. Above 0 views are kept from drifting as well: level on average, about a fixed centre (ours)"""
     rates: tuple[float, float] = (1.0, 1.0)
     """learning rates of the view and of the depth network, times that of the others (ours)"""
     decay: float = 5e-4
@@ -100,7 +100,8 @@ class Config:
     cues: frozenset[Literal["mask", "depth", "view"]] = field(default_factory=frozenset)
     """what is known beside the photos and helps (ours): masks (the background is not explained), depth, views"""
     without: frozenset[Without] = field(default_factory=frozenset)
-    """parts left out, for the paper's ablations; without "photos", cues alone teach (the supervised baseline)"""
+    """parts left out, for the paper's ablations; without "photos", cues alone teach (the supervised baseline); without
+    "level" photos may be taken from above or from below on average"""
 
 
 SIGMA_RANGE = (0.01, 10.0)  # eq. 3 has no lower bound as sigma falls
@@ -158,7 +159,7 @@ class Unsup3D(Method, config=Config, takes=Photos, gives=GIVES):
         )  # fmt: skip
         relief = config.depth_stride, config.depth_range, config.border_depth, config.bump
         self.relief = ReliefHead(size, *relief, upright="view" not in config.cues)
-        self.frame, self.features = Frame(), feature_network(config.features)
+        self.drift, self.features = Drift(), feature_network(config.features)
 
     # -- what a photo is made of (section 3.1, figure 2) ---------------------------------------------------------------
 
@@ -225,9 +226,8 @@ class Unsup3D(Method, config=Config, takes=Photos, gives=GIVES):
             if "view" in config.cues:
                 terms["view"] = (factors.view - batch.known("view")).abs().mean()
         if config.turn_weight and "view" not in config.cues:  # known, a view need not be found
-            terms["frame"] = self.frame(factors.view)
-            first = math.exp(-step / (2 * config.warmup + 1))  # twice as much until albedo shows turns as well
-            terms["turned"] = config.turn_weight * warm * (1 + first) * self.turn_error(factors, photo)
+            terms |= {name: term for name, term in self.drift(factors.view).items() if name not in config.without}
+            terms["turned"] = config.turn_weight * turned_weight(step, config.warmup) * self.turn_error(factors, photo)
         error = (plain - photo).detach().abs().mean(1)[explained].mean()
         return Losses(terms, self.figures(factors, error, covered, step))
 
@@ -248,7 +248,7 @@ class Unsup3D(Method, config=Config, takes=Photos, gives=GIVES):
 
     def turn_error(self, factors: Factors, photo: Float[Tensor, "b 3 h w"]) -> Float[Tensor, ""]:
         """How far off the views of photos are found that we turn about their own reliefs: what turns should look like
-        is known long before albedo is sharp enough to show it. The view nearer the front teaches the other one."""
+        is known long before albedo is sharp enough to show it. The view nearer the mean teaches the other one."""
         other = factors._replace(view=other_view(factors.view, TURNED_BY, math.radians(self.config.turn_range)))
         views = factors.view_from_canonical, other.view_from_canonical
         turned = turn_photo(photo, factors.depth, *views, self.camera, self.relief.far)
@@ -275,6 +275,7 @@ class Unsup3D(Method, config=Config, takes=Photos, gives=GIVES):
         if inverted := step >= self.config.warmup and step % INVERT_EVERY == 0 and bool(self.relief.convexity < 0):
             self.networks.turn_inside_out()
             self.relief.turn_inside_out()
+            self.drift.turn_inside_out()
         return inverted
 
     # -- training and prediction ---------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from torch import nn
 from unflat.data.batches import PhotoBatch, shuffled
 from unflat.data.kinds import Photos
 from unflat.methods.autoencoders.unsup3d import Config, Unsup3D, small, tiny
+from unflat.networks.self_supervised import SelfSupervised
 from unflat.records import Record, append
 from unflat.training.devices import channels_last, keep_freed_memory
 from unflat.training.optimisers import Optimiser
@@ -99,6 +100,8 @@ def work(out: Path, steps: int, batch: int, together: int, is_tiny: bool) -> Non
     data = pictures(8 * batch, size)
     torch.manual_seed(SEED)
     method = Unsup3D(config, data.extent).train()
+    if isinstance(method.features, SelfSupervised):  # features that have learned nothing cost as much as others
+        method.features.spread.fill_(1.0)
     channels_last(method)
     optimiser = Optimiser(method.parameter_groups(), {p: name for name, p in method.named_parameters()}, RATE)
     batches = drawn(data, batch, range(processes.rank, processes.rank + together))

@@ -41,6 +41,7 @@ from unflat.method import Group
 from unflat.methods.autoencoders import unsup3d
 from unflat.methods.autoencoders.unsup3d import Config, Unsup3D
 from unflat.networks.convolution import Layers
+from unflat.networks.self_supervised import SelfSupervised
 from unflat.records import Record, append
 from unflat.rendering import relief
 from unflat.training.devices import channels_last, keep_freed_memory
@@ -102,9 +103,12 @@ def photos(batch: int, size: int) -> PhotoBatch:
 
 
 def built(config: Config, size: int, batch: int) -> Unsup3D:
-    """The same first weights for the same settings."""
+    """The same first weights for the same settings. Features that have learned nothing cost as much as others."""
     torch.manual_seed(0)
-    return Unsup3D(config, Extent(batch, (size, size))).train()
+    method = Unsup3D(config, Extent(batch, (size, size))).train()
+    if isinstance(method.features, SelfSupervised):
+        method.features.spread.fill_(1.0)
+    return method
 
 
 def our_step(config: Config, size: int, batch: PhotoBatch, *, bf16: bool) -> Callable[[], float]:
@@ -223,9 +227,9 @@ def one_width(name: str, size: int, batch: int, rounds: int) -> dict[str, float]
 def after_networks(config: Config, size: int, batch: PhotoBatch) -> Callable[[], None]:
     """Shading, both reconstructions and the losses, with their gradient with respect to what the networks say.
 
-    Turned photos go through the networks again, and are left out.
+    Turned photos and features go through networks again, and are left out.
     """
-    method = built(dataclasses.replace(config, turn_weight=0.0), size, len(batch))
+    method = built(dataclasses.replace(config, turn_weight=0.0, features=""), size, len(batch))
     with torch.no_grad():
         factors = method.factors(batch.photo)
 

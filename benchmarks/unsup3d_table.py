@@ -93,6 +93,18 @@ def scaled(experiment: Any, steps: int | None, features: str | None) -> Any:
     return replace(experiment, config=config, training=training)
 
 
+def changes(sized: Any, base: Any) -> tuple[str, str]:
+    """What the names of the rows say that the experiment's does not, and the option that asks for the features."""
+    suffix = "" if sized.training.steps == base.training.steps else f", {sized.training.steps} steps"
+    if sized.config.features == base.config.features:
+        return suffix, ""
+    network, _, weights = sized.config.features.partition(":")  # where they lie is nobody else's business
+    return (
+        f"{suffix}, {network or 'no'} features",
+        f" --features {network}:FOLDER" if weights else f" --features '{network}'",
+    )
+
+
 def planned(
     rows: Mapping[str, Any], base: Any, named: Callable[[str], str], out: Path, results: Path, command: str, seeds: int
 ) -> list[Task]:
@@ -288,12 +300,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.minutes_per_row:
         steps = steps_for(options.minutes_per_row, scaled(base, None, options.features), out / "plan.json")
     sized = scaled(base, steps, options.features)
-    command = f"python benchmarks/unsup3d_table.py --scale {options.scale}"
-    command += "" if steps == scale.steps else f" --steps {steps}"
-    network = (options.features or "").partition(":")[0]
-    command += f" --features {network}:FOLDER" if network else ""  # where it lies is nobody else's business
-    suffix = "" if sized.training.steps == base.training.steps else f", {sized.training.steps} steps"
-    suffix += f", {network}" if network else ""
+    steps_given = "" if steps == scale.steps else f" --steps {steps}"
+    suffix, features_given = changes(sized, base)
+    command = f"python benchmarks/unsup3d_table.py --scale {options.scale}{steps_given}{features_given}"
     tasks = planned(rows, sized, lambda row: f"{scale.experiment}/{row}{suffix}", out, results, command, options.seeds)
 
     def publish() -> None:

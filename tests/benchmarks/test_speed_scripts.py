@@ -1,6 +1,7 @@
 """The scripts that measure speed run at the smallest size, and what they compare computes the same."""
 
 import json
+import math
 from pathlib import Path
 
 import data_parallel
@@ -45,6 +46,13 @@ def test_a_line_of_the_widths_is_measured(monkeypatch: pytest.MonkeyPatch) -> No
     figures = unsup3d_speed.one_width("4", 16, 2, 1)
     assert figures["rate"] > 0 and figures["share"] > 0 and figures["memory"] > 2**20
     torch.set_num_threads(1)
+
+
+def test_the_small_settings_can_be_measured() -> None:
+    """Their features are learned before the first step, which no benchmark waits for."""
+    config, batch = unsup3d_speed.config_of("small", 64), unsup3d_speed.photos(2, 64)
+    assert config.features == "self" and math.isfinite(unsup3d_speed.our_step(config, 64, batch, bf16=False)())
+    unsup3d_speed.after_networks(config, 64, batch)()
 
 
 def test_an_unknown_part_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

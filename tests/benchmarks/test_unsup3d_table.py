@@ -10,7 +10,7 @@ from typing import Any
 import paper_table
 import pytest
 import unsup3d_table
-from unsup3d_table import SCALES, Task, left, main, planned, run_table, scaled, share_done, shared, steps_for
+from unsup3d_table import SCALES, Task, changes, left, main, planned, run_table, scaled, share_done, shared, steps_for
 
 from unflat import catalogue, records
 from unflat.catalogue import TableRow
@@ -84,6 +84,23 @@ def test_a_short_training_warms_up_in_half_of_its_steps() -> None:
     assert short.config.warmup == warmup // 2 and short.training.steps == warmup
     assert replace(short.config, warmup=warmup) == base.config
     assert scaled(base, None, "vgg16:x").config == replace(base.config, features="vgg16:x")
+
+
+@pytest.mark.parametrize(
+    ("steps", "features", "suffix", "option"),
+    [
+        (None, None, "", ""),
+        (7, "self", ", 7 steps", ""),
+        (None, "", ", no features", " --features ''"),
+        (7, "vgg16:/home/me/vgg", ", 7 steps, vgg16 features", " --features vgg16:FOLDER"),
+    ],
+)
+def test_records_are_named_after_what_was_changed(
+    steps: int | None, features: str | None, suffix: str, option: str
+) -> None:
+    base = catalogue.experiment("unsup3d", "small")
+    assert base.config.features == "self"
+    assert changes(scaled(base, steps, features), base) == (suffix, option)
 
 
 def test_steps_are_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -181,9 +181,9 @@ class Trainer:
             checkpoint.write_json(self.folder / "settings.json", self.header)
             if stored is None:
                 self._save()  # what was prepared is not prepared again
-            else:
-                checkpoint.tidy(self.folder, self.training.keep, self.step)  # nothing is left to save at the end
         self.processes.wait()
+        if self.processes.first:  # all have read: damaged checkpoints and drafts may go, which `_save` does
+            checkpoint.tidy(self.folder, self.training.keep, self.step)  # only where steps are left to make
 
     def _report(self, log: Log) -> None:
         """What is due after this step: a line, samples, an evaluation, a checkpoint."""

@@ -42,7 +42,7 @@ class Point:
 
     step: int
     seconds: float
-    """of training alone, without validations, pictures and checkpoints"""
+    """of preparation and training, without validations, pictures and checkpoints"""
     side: float
     mad: float
     """as shares of the average depth's"""
@@ -54,7 +54,9 @@ def curve(lines: Sequence[dict[str, Any]], batch: int) -> list[Point]:
     """The validations of a log with the seconds of training before them."""
     points, seconds, step = [], 0.0, 0
     for line in lines:
-        if line["kind"] == "training":
+        if line["kind"] == "prepared":
+            seconds += line["seconds"]
+        elif line["kind"] == "training":
             seconds += (line["step"] - step) * batch / line["images_per_second"]
             step = line["step"]
         elif line["kind"] == "validation":

@@ -92,7 +92,7 @@ def test_a_short_training_warms_up_in_half_of_its_steps() -> None:
         (None, None, "", ""),
         (7, "self", ", 7 steps", ""),
         (None, "", ", no features", " --features ''"),
-        (7, "vgg16:/home/me/vgg", ", 7 steps, vgg16 features", " --features vgg16:FOLDER"),
+        (7, "vgg16:weights/vgg", ", 7 steps, vgg16 features", " --features vgg16:FOLDER"),
     ],
 )
 def test_records_are_named_after_what_was_changed(

@@ -39,6 +39,8 @@ def write_both(folder: Path, small: list[dict[str, Any]], paper: list[dict[str, 
 def test_a_curve_counts_only_the_seconds_of_training() -> None:
     lines = [training(10, 50.0), validation(10, 2.0), training(20, 25.0), training(30, 100.0), validation(30, 1.0)]
     assert curve(lines, batch=10) == [Point(10, 2.0, 2.0, 1.0, 0.5), Point(30, 7.0, 1.0, 1.0, 0.5)]
+    prepared = {"step": 0, "kind": "prepared", "seconds": 3.0}
+    assert [point.seconds for point in curve([prepared, *lines], batch=10)] == [5.0, 10.0], "that takes time as well"
 
 
 def test_a_folder_without_a_log_has_no_curve_yet(tmp_path: Path) -> None:

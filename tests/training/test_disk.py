@@ -96,11 +96,11 @@ def test_full_while_logging(tmp_path: Path, unbroken: Path, monkeypatch: pytest.
         def write(self, line: str) -> int:
             self.lines += 1
             with self.path.open("a") as file:
-                file.write(line if self.lines < 3 else line[:9])
+                file.write(line if self.lines < 4 else line[:9])
             return len(line)
 
         def flush(self) -> None:
-            if self.lines >= 3:
+            if self.lines >= 4:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
         close = flush

@@ -142,6 +142,8 @@ def test_a_run_leaves_its_folder(tmp_path: Path) -> None:
 def test_the_best_weights_are_those_of_the_best_validation(tmp_path: Path) -> None:
     validation = pictures(3, seed=1)
     quick(tmp_path, validation=validation, steps=24, rate=0.1)
+    (prepared,) = [line for line in read_log(tmp_path / "log.jsonl") if line["kind"] == "prepared"]
+    assert prepared["step"] == 0 and prepared["seconds"] >= 0
     lines = [line for line in read_log(tmp_path / "log.jsonl") if line["kind"] == "validation"]
     assert [line["step"] for line in lines] == [4, 8, 12, 16, 20, 24]
     best = min(lines, key=lambda line: line["SIDE"])

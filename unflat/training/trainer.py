@@ -67,6 +67,7 @@ class Trainer:
         self.optimiser: Optimiser
         self._baseline: Any = None
         self._began = self._saved = time.monotonic()
+        self._prepared = 0.0
 
     # -- the loop ------------------------------------------------------------------------------------------------
 
@@ -88,6 +89,8 @@ class Trainer:
         batches = self._batches()
         with Log(self.folder, training.steps, self.step, write=self.processes.first, quiet=self.quiet) as log:
             self.watch = Watch(self.method.symptoms(), log.before)
+            if not log.before:
+                log.write(0, "prepared", {"seconds": self._prepared})
             while self.step < training.steps:
                 step = self.step
                 torch.manual_seed(seed_of(training.seed, step, self.processes.rank))
@@ -168,12 +171,15 @@ class Trainer:
                 checkpoint.load(self.method, stored.part("weights"))
         else:
             torch.manual_seed(seed_of(self.training.seed, -1))
+            began = time.monotonic()
             self.method.prepare(self.data)
+            self._prepared = time.monotonic() - began
         self.optimiser = Optimiser(self.method.parameter_groups(), _names(self.method), self.training.rate)
         self._start_average()
         if stored is not None:
             self.step, self.history = stored.header["step"], stored.header["history"]
             self._began -= stored.header.get("seconds", 0.0)
+            self._prepared = stored.header.get("prepared", 0.0)
             self.optimiser.load(stored.part("optimiser"))
             if self.average is not None:
                 checkpoint.load(self.average.method, stored.part("average"))
@@ -239,9 +245,10 @@ class Trainer:
         self._saved = time.monotonic()
 
     def _header(self) -> dict[str, Any]:
-        """The run's description, how far it is, how long it took, and what it was warned of."""
-        seconds = round(time.monotonic() - self._began, 3)
-        return {**self.header, "step": self.step, "seconds": seconds, "warnings": self.watch.told}
+        """The run's description, how far it is, how long that and its preparation took, and what it was warned of."""
+        seconds = {"seconds": time.monotonic() - self._began, "prepared": self._prepared}
+        rounded = {name: round(value, 3) for name, value in seconds.items()}
+        return {**self.header, "step": self.step, **rounded, "warnings": self.watch.told}
 
     def _finish(self) -> dict[str, float]:
         """The weights as a file that is complete in itself, and the last figures."""

@@ -79,14 +79,17 @@ class Drift(nn.Module):
         for name, value in self.before.items():
             self.register_buffer(name, torch.tensor(value))
 
-    def forward(self, view: Float[Tensor, "b 6"]) -> dict[str, Float[Tensor, ""]]:
-        """`level` is |mean pitch| in radians, `centre` is 4 |c| in units of depth; both rounded near zero."""
+    def forward(self, view: Float[Tensor, "b 6"], weight: float = 1.0) -> dict[str, Float[Tensor, ""]]:
+        """`level` is |mean pitch| in radians, `centre` is 4 |c| in units of depth, rounded near zero, times `weight`.
+
+        It should grow from zero: turns that are not found yet begin as shifts.
+        """
         moved = -rotation_from_euler(view[:, :3].detach())[:, :2, 2]  # by a centre that lies 1 further
         moved, shift = moved - moved.mean(0), view[:, 3:5] - view[:, 3:5].mean(0)
         pitch = self._followed("pitch", view[:, 0].mean())
         along = self._followed("shift", (moved * shift).sum(1).mean())
         centre = along / self._followed("turn", moved.square().sum(1).mean()).clamp_min(LEAST_TURN**2)
-        return {"level": _rounded(pitch, 0.02), "centre": CENTRE * _rounded(centre, 0.002)}
+        return {"level": weight * _rounded(pitch, 0.02), "centre": weight * CENTRE * _rounded(centre, 0.002)}
 
     def _followed(self, name: str, value: Float[Tensor, ""]) -> Float[Tensor, ""]:
         """The running mean, with the gradient of this batch's value."""

@@ -226,9 +226,7 @@ class Unsup3D(Method, config=Config, takes=Photos, gives=GIVES):
             if "view" in config.cues:
                 terms["view"] = (factors.view - batch.known("view")).abs().mean()
         if config.turn_weight and "view" not in config.cues:  # known, a view need not be found
-            terms |= {
-                name: warm * term for name, term in self.drift(factors.view).items() if name not in config.without
-            }
+            terms |= {name: term for name, term in self.drift(factors.view, warm).items() if name not in config.without}
             terms["turned"] = config.turn_weight * turned_weight(step, config.warmup) * self.turn_error(factors, photo)
         error = (plain - photo).detach().abs().mean(1)[explained].mean()
         return Losses(terms, self.figures(factors, error, covered, step))

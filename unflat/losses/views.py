@@ -61,8 +61,7 @@ class Drift(nn.Module):
       the same. Reliefs do not lean (`ReliefHead`), and photos are taken to be level on average, too.
     - `centre`: where the centre lies about which objects turn. Turning about one that lies c further is turning about
       the assumed one and a shift by (I - R) (0, 0, c). Where a photo was cropped has nothing to do with how its object
-      is turned, so c should be zero. Left alone, shifts hold outlines still, which a relief moves as it turns and a
-      head does not, and views become too small.
+      is turned, so c should be zero. Left alone, shifts follow the yaw, and what is turned is seen in a wrong place.
 
     Both are means over the last hundred or so batches: in one batch they are off zero by chance, which smaller pitches
     and shifts would lessen. The gradient goes to this batch's pitches and shifts.

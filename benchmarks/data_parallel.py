@@ -20,11 +20,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
+from unsup3d_speed import untaught
 
 from unflat.data.batches import PhotoBatch, shuffled
 from unflat.data.kinds import Photos
 from unflat.methods.autoencoders.unsup3d import Config, Unsup3D, small, tiny
-from unflat.networks.self_supervised import SelfSupervised
 from unflat.records import Record, append
 from unflat.training.devices import channels_last, keep_freed_memory
 from unflat.training.optimisers import Optimiser
@@ -99,9 +99,7 @@ def work(out: Path, steps: int, batch: int, together: int, is_tiny: bool) -> Non
     config = replace(config, turn_weight=0.0)  # turns are drawn by each process, and its own batch's mean is believed
     data = pictures(8 * batch, size)
     torch.manual_seed(SEED)
-    method = Unsup3D(config, data.extent).train()
-    if isinstance(method.features, SelfSupervised):  # features that have learned nothing cost as much as others
-        method.features.spread.fill_(1.0)
+    method = untaught(Unsup3D(config, data.extent).train())
     channels_last(method)
     optimiser = Optimiser(method.parameter_groups(), {p: name for name, p in method.named_parameters()}, RATE)
     batches = drawn(data, batch, range(processes.rank, processes.rank + together))

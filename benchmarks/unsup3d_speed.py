@@ -103,9 +103,13 @@ def photos(batch: int, size: int) -> PhotoBatch:
 
 
 def built(config: Config, size: int, batch: int) -> Unsup3D:
-    """The same first weights for the same settings. Features that have learned nothing cost as much as others."""
+    """The same first weights for the same settings."""
     torch.manual_seed(0)
-    method = Unsup3D(config, Extent(batch, (size, size))).train()
+    return untaught(Unsup3D(config, Extent(batch, (size, size))).train())
+
+
+def untaught(method: Unsup3D) -> Unsup3D:
+    """The method, whose features need not be learned: those that have learned nothing cost as much as others."""
     if isinstance(method.features, SelfSupervised):
         method.features.spread.fill_(1.0)
     return method

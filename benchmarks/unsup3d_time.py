@@ -5,8 +5,9 @@
 
 curve  SIDE and MAD of the validation faces, as shares of the average depth's, over the minutes of training
 level  `small()` is trained until both are reached, then the paper's network with the settings of `faces()`, but batches
-       as small, for `times` as long, on the same faces. Minutes are wall time of one thread, in training only, one run
-       after the other: the machine has to be quiet. The paper's network runs in bf16 and warms up as in `faces()`.
+       as small, for `times` as long, on the same faces. Minutes are wall time of one thread, of preparation and
+       training, one run after the other: the machine has to be quiet. The paper's network runs in bf16 and warms up as
+       in `faces()`.
 
 `level` keeps its runs in runs/time and goes on where it was stopped.
 """

@@ -36,7 +36,7 @@ def write_both(folder: Path, small: list[dict[str, Any]], paper: list[dict[str, 
     return folder
 
 
-def test_a_curve_counts_only_the_seconds_of_training() -> None:
+def test_a_curve_counts_the_seconds_of_preparation_and_training() -> None:
     lines = [training(10, 50.0), validation(10, 2.0), training(20, 25.0), training(30, 100.0), validation(30, 1.0)]
     assert curve(lines, batch=10) == [Point(10, 2.0, 2.0, 1.0, 0.5), Point(30, 7.0, 1.0, 1.0, 0.5)]
     prepared = {"step": 0, "kind": "prepared", "seconds": 3.0}

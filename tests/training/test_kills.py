@@ -57,6 +57,7 @@ def check_same(folder: Path, unbroken: Path) -> None:
         [line["step"] for line in read_log(f / "log.jsonl") if line["kind"] == "training"] for f in (folder, unbroken)
     )
     assert lines == whole != []
+    assert [line["step"] for line in read_log(folder / "log.jsonl") if line["kind"] == "prepared"] == [0]
     assert not list(folder.rglob(".*")), "a draft or a lock was left behind"
 
 

@@ -6,7 +6,7 @@ al. 2020, section 3.3, after Kato et al. 2018): no gradient flows from covering 
 """
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -63,7 +63,10 @@ def _in_pixels(points: Float[Tensor, "b 3 m"], camera: Pinhole) -> Float[Tensor,
 
 
 def sample_canonical(
-    image: Float[Tensor, "b c h w"], canonical: Float[Tensor, "b i j 2"], *, beyond: str = "zeros"
+    image: Float[Tensor, "b c h w"],
+    canonical: Float[Tensor, "b i j 2"],
+    *,
+    beyond: Literal["zeros", "border"] = "zeros",
 ) -> Float[Tensor, "b c i j"]:
     """Values of a canonical map at canonical pixel coordinates, bilinear; `beyond` the image zeros, or its "border"."""
     height, width = image.shape[-2:]

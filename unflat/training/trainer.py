@@ -188,8 +188,8 @@ class Trainer:
             if stored is None:
                 self._save()  # what was prepared is not prepared again
         self.processes.wait()
-        if self.processes.first:  # all have read: damaged checkpoints and drafts may go, which `_save` does
-            checkpoint.tidy(self.folder, self.training.keep, self.step)  # only where steps are left to make
+        if self.processes.first and stored is not None:  # all have read: what a kill left may go, also after all steps
+            checkpoint.tidy(self.folder, self.training.keep, self.step)
 
     def _report(self, log: Log) -> None:
         """What is due after this step: a line, samples, an evaluation, a checkpoint."""

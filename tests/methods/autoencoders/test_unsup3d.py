@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -298,6 +299,26 @@ def test_unknown_depth_teaches_nothing() -> None:
     method = built(cues=frozenset(["depth"]), without=frozenset(["photos"]))
     nothing = torch.full((4, SIZE, SIZE), torch.nan)
     assert method.losses(batch_of(some_photos(), nothing), 0).terms["depth"].item() == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "held"),
+    [
+        ({"turn_weight": 1.0}, {"level", "centre"}),
+        ({"turn_weight": 1.0, "without": frozenset(["level"])}, {"centre"}),
+        ({"turn_weight": 1.0, "without": frozenset(["centre"])}, {"level"}),
+        ({"turn_weight": 1.0, "cues": frozenset(["view"])}, set()),
+        ({"turn_weight": 0.0}, set()),
+    ],
+)
+def test_what_is_asked_of_views_that_are_not_known(settings: dict[str, Any], held: set[str]) -> None:
+    method = built(warmup=10, **settings)
+    batch = dataclasses.replace(batch_of(some_photos()), view=torch.zeros(4, 6))
+    first, later = (method.losses(batch, step).terms for step in (0, 10))
+    asked = {"level", "centre", "turned"}
+    assert asked & first.keys() == asked & later.keys() == (held | {"turned"} if held else set())
+    assert all(first[name].item() == 0 for name in asked & first.keys()), "they grow with the warm-up"
+    assert not held or later["turned"].item() > 0
 
 
 def test_photos_that_are_turned_teach_the_view_alone() -> None:

@@ -101,7 +101,7 @@ class Config:
     """what is known beside the photos and helps (ours): masks (the background is not explained), depth, views"""
     without: frozenset[Without] = field(default_factory=frozenset)
     """parts left out, for the paper's ablations; without "photos", cues alone teach (the supervised baseline); without
-    "level" photos may be taken from above or from below on average"""
+    "level" photos may be taken from above or from below on average, without "centre" shifts may follow turns"""
 
 
 SIGMA_RANGE = (0.01, 10.0)  # eq. 3 has no lower bound as sigma falls

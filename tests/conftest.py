@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import jaxtyping
 import pytest
 
@@ -25,6 +26,9 @@ def checkable_modules() -> list[str]:
 
 
 jaxtyping.install_import_hook(checkable_modules(), "beartype.beartype")
+
+hypothesis.settings.register_profile("unflat", deadline=None)  # no test asserts a time: machines may be busy
+hypothesis.settings.load_profile("unflat")
 
 import torch  # noqa: E402
 

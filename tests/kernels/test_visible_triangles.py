@@ -75,7 +75,7 @@ def test_any_triangles_as_by_brute_force(back_end: BackEnd, seed: int) -> None:
 
 
 @given(seed=st.integers(0, 2**31), scale=st.floats(1e-4, 3.0))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_twins_agree(seed: int, scale: float) -> None:
     """Also on triangles of a ten-thousandth of a pixel and on slivers."""
     generator = torch.Generator().manual_seed(seed)
@@ -88,7 +88,7 @@ def test_twins_agree(seed: int, scale: float) -> None:
 
 
 @given(st.tuples(*[st.floats(-180, 180)] * 3), st.floats(0.3, 3), st.integers(0, 2**31))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_there_are_no_pinholes(degrees: tuple[float, float, float], magnification: float, seed: int) -> None:
     """A flat grid turned any way in the picture's plane and about the others covers every pixel within its outline."""
     size, triangles = 24, grid_triangles(12, 12)

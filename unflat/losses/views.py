@@ -11,7 +11,7 @@ from torch.nn.functional import smooth_l1_loss
 from unflat.geometry.rotations import rotation_from_euler
 
 SMOOTHING = 0.02  # of what views have drifted by
-CENTRE = 4.0  # weight of the centre's place, a few hundredths, beside the mean pitch
+CENTRE = 10.0  # weight of the centre's place, a few hundredths, beside the mean pitch
 LEAST_TURN = 0.1  # radians: of views that are all alike there is no centre to speak of
 TURNED = slice(0, 2)  # pitch and yaw; what comes after them is not turned
 
@@ -79,7 +79,7 @@ class Drift(nn.Module):
             self.register_buffer(name, torch.tensor(value))
 
     def forward(self, view: Float[Tensor, "b 6"], weight: float = 1.0) -> dict[str, Float[Tensor, ""]]:
-        """`level` is |mean pitch| in radians, `centre` is 4 |c| in units of depth, rounded near zero, times `weight`.
+        """`level` is |mean pitch| in radians, `centre` is 10 |c| in units of depth, rounded near zero, times `weight`.
 
         It should grow from zero: turns that are not found yet begin as shifts.
         """

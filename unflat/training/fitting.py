@@ -48,13 +48,14 @@ def fitted_to_photos(
     """
     config, size, spread = experiment.config, photos.extent.size[0], scale_spread(photos)
     batch, steps = batch_and_steps(len(photos), config.batch_size, experiment.training.steps)
+    warmup = config.warmup if steps == experiment.training.steps else min(config.warmup, steps // 3)
     (near, far), (x, y, z) = config.depth_range, config.shift_range
     if spread is not None and spread.differs:
         z = max(z, (far - near) / 2)  # what is further back is not seen
     chosen = {
         "training.steps": (steps, f"{len(photos)} photos; what is seen more often is learned by heart"),
         "config.batch_size": (batch, f"few photos, of which {steps} batches are made"),
-        "config.warmup": (min(config.warmup, steps // 3), f"a third of the {steps} steps"),
+        "config.warmup": (warmup, f"a third of the {steps} steps"),
         "config.shift_range": ((x, y, z), "objects are of different size in the crops: they may be nearer and further"),
     }
     if not started:

@@ -15,11 +15,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from unsup3d_table import AVERAGED, METHOD, in_steps
+
 from unflat.records import Record, append
 
-METHOD = "unsup3d"
-AVERAGED = 2000
-"""training pictures whose mean is the average depth"""
 RECORDED = ("SIDE", "MAD", "coverage", "bulging", "yaw slope", "yaw correlation", "symmetry")
 """how the names of the recorded figures begin"""
 
@@ -32,13 +31,11 @@ def measured(count: int, steps: int | None, size: int, out: Path, command: str) 
     from unflat.training.run import train
     from unflat.worlds.animals import Animals
 
-    small = unsup3d.small()
-    training = small.training if steps is None else replace(small.training, steps=steps)
-    config = small.config if steps is None else replace(small.config, warmup=min(small.config.warmup, steps // 2))
+    small = in_steps(unsup3d.small(), steps)
     test = Animals(min(500, count), size, split="test", marked=True).photos()
     validation = Animals(min(128, count), size, split="val", marked=True)
     data = Animals(count, size, marked=True)
-    run = train(unsup3d.Unsup3D, data, out=out, config=config, training=training, validation=validation)
+    run = train(small.method, data, out=out, config=small.config, training=small.training, validation=validation)
     seconds = checkpoint.read(out / "weights.safetensors").header["seconds"]
     blank = Record(METHOD, "unsup3d_animals", "", float("nan"), "lower", seconds=seconds, command=command)
     found = evaluate(run.method, test, average=average_depth(data.photos()[:AVERAGED]))

@@ -83,13 +83,19 @@ class Task:
 # -- what is to be done ------------------------------------------------------------------------------------------------
 
 
+def in_steps(experiment: Any, steps: int | None) -> Any:
+    """The experiment with so many steps, its warm-up at most half of them; None leaves it as it is."""
+    if steps is None or steps == experiment.training.steps:
+        return experiment
+    config = replace(experiment.config, warmup=min(experiment.config.warmup, steps // 2))
+    return replace(experiment, config=config, training=replace(experiment.training, steps=steps))
+
+
 def scaled(experiment: Any, steps: int | None, features: str | None) -> Any:
-    """The experiment with so many steps, its warm-up at most half of them, and a feature network. Nothing is drawn."""
+    """The experiment in so many steps, with a feature network. Nothing is drawn."""
+    experiment = in_steps(experiment, steps)
     training = replace(experiment.training, sample_every=0, validate_every=0)
     config = experiment.config if features is None else replace(experiment.config, features=features)
-    if steps is not None and steps != training.steps:
-        config = replace(config, warmup=min(config.warmup, steps // 2))
-        training = replace(training, steps=steps)
     return replace(experiment, config=config, training=training)
 
 

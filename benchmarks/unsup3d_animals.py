@@ -1,13 +1,13 @@
 """Unsup3D on a category that is not faces, and what its confidence finds where symmetry is only probable.
 
-    python benchmarks/unsup3d_animals.py [--count 8000] [--steps N] [--record]
+    python benchmarks/unsup3d_animals.py [--breed tigers] [--count 8000] [--steps N] [--record]
 
-Heads of animals that do not exist, each with a patch of a colour that stands out on one side: `small()` learns them
-from the pictures alone. Recorded are the errors of depth beside the average depth's, how views follow the true ones,
+Heads of animals that do not exist, of one breed, each with a patch of a colour that stands out on one side: `small()`
+learns them from the pictures alone. Recorded are the errors of depth beside the average depth's, how views follow the true ones,
 and the average precision with which low confidence finds what is not symmetric, beside that of the difference between
 a photo and its mirror image, and of chance (docs/conventions.md, `symmetry AP`).
 
-The run lies in runs/animals-marked and goes on where it was stopped.
+The run lies in runs/BREED-marked and goes on where it was stopped.
 """
 
 import argparse
@@ -23,8 +23,8 @@ RECORDED = ("SIDE", "MAD", "coverage", "bulging", "yaw slope", "yaw correlation"
 """how the names of the recorded figures begin"""
 
 
-def measured(count: int, steps: int | None, size: int, out: Path, command: str) -> list[Record]:
-    """Train, or go on; evaluate on pictures of the test split."""
+def measured(breed: str, count: int, steps: int | None, size: int, out: Path, command: str) -> list[Record]:
+    """Train, or go on; evaluate on pictures of the test split. An empty `breed` is animals of all kinds."""
     from unflat.evaluation import average_depth, evaluate
     from unflat.methods.autoencoders import unsup3d
     from unflat.training import checkpoint
@@ -32,12 +32,13 @@ def measured(count: int, steps: int | None, size: int, out: Path, command: str) 
     from unflat.worlds.animals import Animals
 
     small = in_steps(unsup3d.small(), steps)
-    test = Animals(min(500, count), size, split="test", marked=True).photos()
-    validation = Animals(min(128, count), size, split="val", marked=True)
-    data = Animals(count, size, marked=True)
+    test = Animals(min(500, count), size, split="test", marked=True, breed=breed).photos()
+    validation = Animals(min(128, count), size, split="val", marked=True, breed=breed)
+    data = Animals(count, size, marked=True, breed=breed)
     run = train(small.method, data, out=out, config=small.config, training=small.training, validation=validation)
     seconds = checkpoint.read(out / "weights.safetensors").header["seconds"]
-    blank = Record(METHOD, "unsup3d_animals", "", float("nan"), "lower", seconds=seconds, command=command)
+    name = f"unsup3d_animals{breed and ', '}{breed}"
+    blank = Record(METHOD, name, "", float("nan"), "lower", seconds=seconds, command=command)
     found = evaluate(run.method, test, average=average_depth(data.photos()[:AVERAGED]))
     rival = max(found.figures["symmetry AP, mirrored photo"], found.figures["symmetry AP, chance"])
     lines = found.records(blank, {}, floors=False)
@@ -47,10 +48,11 @@ def measured(count: int, steps: int | None, size: int, out: Path, command: str) 
 
 def main(words: Sequence[str] | None = None) -> None:
     options = parser().parse_args(words)
-    asked = {"count": options.count, "steps": options.steps, "size": options.size}
-    changed = "".join(f" --{name} {value}" for name, value in asked.items() if value != parser().get_default(name))
+    asked = {"breed": options.breed, "count": options.count, "steps": options.steps, "size": options.size}
+    changed = "".join(f" --{name} {value or repr('')}" for name, value in asked.items() if value != parser().get_default(name))
     command = f"python benchmarks/unsup3d_animals.py{changed} --record"
-    lines = measured(options.count, options.steps, options.size, options.out, command)
+    out = options.out or Path(f"runs/{options.breed or 'animals'}-marked")
+    lines = measured(options.breed, options.count, options.steps, options.size, out, command)
     for line in lines:
         print(f"{line.metric:40}{line.ours:10.4g}")
     if options.record:
@@ -59,10 +61,11 @@ def main(words: Sequence[str] | None = None) -> None:
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--breed", default="tigers", help="of the animals; '' for all kinds at once")
     made.add_argument("--count", type=int, default=8000, help="pictures to learn from")
     made.add_argument("--steps", type=int, help="left out: those of small()")
     made.add_argument("--size", type=int, default=64, help="pixels a side")
-    made.add_argument("--out", type=Path, default=Path("runs/animals-marked"), help="the run's folder")
+    made.add_argument("--out", type=Path, help="the run's folder; left out: runs/BREED-marked")
     made.add_argument("--record", action="store_true", help=f"append the figures to benchmarks/results/{METHOD}.jsonl")
     return made
 

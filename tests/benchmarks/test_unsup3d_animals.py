@@ -17,12 +17,12 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_confidence_is_held_against_the_mirrored_photo_and_chance(quick: None, tmp_path: Path) -> None:
-    lines = {line.metric: line for line in unsup3d_animals.measured(4, None, 16, tmp_path / "run", "as typed")}
+    lines = {line.metric: line for line in unsup3d_animals.measured("tigers", 4, None, 16, tmp_path / "run", "as typed")}
     rivals = [lines[f"symmetry AP, {name}"].ours for name in ("mirrored photo", "chance")]
     assert lines["symmetry AP"].bound == max(rivals) and lines["symmetry AP"].better == "higher"
     assert 0 < lines["symmetry AP, chance"].ours < 1
     assert all(line.bound is None for name, line in lines.items() if name != "symmetry AP")
-    assert {line.command for line in lines.values()} == {"as typed"}
+    assert {(line.command, line.experiment) for line in lines.values()} == {("as typed", "unsup3d_animals, tigers")}
 
 
 def test_what_is_recorded_says_what_to_type(
@@ -36,4 +36,9 @@ def test_what_is_recorded_says_what_to_type(
     unsup3d_animals.main([*words, "--record"])
     assert {line.command for line in kept} == {
         "python benchmarks/unsup3d_animals.py --count 4 --steps 2 --size 16 --record"
+    }
+    kept.clear()
+    unsup3d_animals.main(["--breed", "", *words[:-1], str(tmp_path / "all"), "--record"])
+    assert {(line.command, line.experiment) for line in kept} == {
+        ("python benchmarks/unsup3d_animals.py --breed '' --count 4 --steps 2 --size 16 --record", "unsup3d_animals")
     }

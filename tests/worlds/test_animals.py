@@ -16,6 +16,7 @@ from unflat.worlds.animal_render import AnimalScene, random_animal, render_anima
 from unflat.worlds.animals import Animals
 from unflat.worlds.ellipsoids import Ellipsoids
 from unflat.worlds.faces import Faces
+from unflat.worlds.relatives import OWN
 from unflat.worlds.staging import FIELD_OF_VIEW
 
 Picture = dict[str, np.ndarray]
@@ -209,6 +210,40 @@ def test_a_mark_covers_about_a_tenth_of_the_front() -> None:
         both = picture["asymmetric"]
         assert both.sum() == pytest.approx(2 * (both & changed).sum(), rel=0.15)
     assert 0.06 < np.mean(shares) < 0.13 and np.quantile(shares, 0.9) < 0.17 and np.quantile(shares, 0.1) > 0.03
+
+
+# Breeds
+
+
+def test_a_breed_has_the_same_features_in_its_own_measures() -> None:
+    """What is drawn by choice is the same in all; what is measured varies by about `OWN` as much as among all."""
+    kin = [random_animal(np.random.default_rng([n]), False, 1) for n in range(60)]
+    all_kinds = [scene(n) for n in range(60)]
+    features = [(s.coat.pattern > 0).tolist() + [len(s.head.rest), s.coat.iris.argmax(), s.coat.ear_tip] for s in kin]
+    assert all(feature == features[0] for feature in features)
+    assert len({str((s.coat.pattern > 0).tolist()) for s in all_kinds}) > 1
+    for measure in (lambda s: s.head.muzzle.centre[2], lambda s: s.coat.spacing, lambda s: s.coat.fur_strength):
+        spread, among_all = (np.std([measure(s) for s in scenes]) for scenes in (kin, all_kinds))
+        assert spread == pytest.approx(OWN * among_all, rel=0.3)
+    views = [s.view for s in kin]
+    assert np.degrees(np.std(views, axis=0)[1]) == pytest.approx(45 / math.sqrt(3), rel=0.2)  # poses are as free
+
+
+def test_breeds_differ_and_marks_are_on_either_side() -> None:
+    ears = [random_animal(np.random.default_rng([0]), False, breed).head.ear.centre for breed in range(4)]
+    assert min(np.abs(a - b).max() for i, a in enumerate(ears) for b in ears[:i]) > 0.05
+    marks = [random_animal(np.random.default_rng([n]), True, 1).mark for n in range(30)]
+    assert 8 < sum(mark is not None and mark.centre[0] > 0 for mark in marks) < 22
+
+
+def test_a_set_of_a_breed_is_named_after_it() -> None:
+    world = Animals(2, 16, breed="tigers", marked=True)
+    assert world.names[1] == "tigers-marked/train/000001"
+    photos, others = world.photos(progress=False), Animals(2, 16, marked=True).photos(progress=False)
+    assert photos.view is not None and others.view is not None and photos.asymmetric is not None
+    assert (photos.rgb != others.rgb).any()
+    with pytest.raises(ValueError, match="there is no breed 'dragons' of the animals; there are tigers"):
+        Animals(2, breed="dragons")
 
 
 # Sets

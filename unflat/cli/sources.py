@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from unflat.data.kinds import Photos
 
-WORLDS = ("faces", "animals", "animals-marked")
+WORLDS = ("faces", "tigers", "tigers-marked", "animals", "animals-marked")
 """what is generated: each may be followed by a colon and how many"""
 FEWEST_TO_HOLD_OUT = 100
 HELD_OUT = 20
@@ -61,7 +61,9 @@ def _generated(world: str, count: str, size: int, split: Any, limit: int | None)
     number = number if limit is None else min(number, limit)
     if world == "faces":
         return with_framing(Faces(number, size, split=split).photos())
-    return with_framing(Animals(number, size, split=split, marked=world == "animals-marked").photos())
+    kind, _, marked = world.partition("-")
+    breed = "" if kind == "animals" else kind
+    return with_framing(Animals(number, size, split=split, marked=bool(marked), breed=breed).photos())
 
 
 def _report(message: str) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from unflat.worlds.animal_shape import Head
+from unflat.worlds.relatives import Draws
 
 ORANGE, BROWN, CREAM, GREY, RUST = (
     (0.80, 0.52, 0.26),
@@ -89,7 +90,7 @@ class Mark:
         return _step(reach, 0.15) * _step(side * points[0] - np.float32(0.15), 0.15)
 
 
-def random_coat(rng: np.random.Generator) -> Coat:
+def random_coat(rng: Draws) -> Coat:
     """Colours and markings drawn at random; nearly all have a pattern."""
     base = np.clip(
         COATS[rng.choice(len(COATS), p=COAT_ODDS)] * rng.uniform(0.85, 1.1) + rng.normal(0, 0.04, 3), 0.25, 1

@@ -14,6 +14,7 @@ from unflat.geometry.cameras import Pinhole
 from unflat.geometry.rotations import Rigid, rotation_from_euler
 from unflat.worlds.animal_paint import Coat, Mark, paint, random_coat, random_mark
 from unflat.worlds.animal_shape import MIRROR, Head, random_head, to_head
+from unflat.worlds.relatives import Relative
 from unflat.worlds.staging import (
     DISTANCE,
     FIELD_OF_VIEW,
@@ -48,9 +49,13 @@ class AnimalScene:
     mark: Mark | None = None
 
 
-def random_animal(rng: np.random.Generator, marked: bool) -> AnimalScene:
-    """An animal, its pose, its light and what is behind it. With a mark, it is the same but for the mark."""
-    scene = AnimalScene(random_head(rng), random_coat(rng), random_view(rng), random_light(rng), random_background(rng))
+def random_animal(rng: np.random.Generator, marked: bool, breed: int | None = None) -> AnimalScene:
+    """An animal, its pose, its light and what is behind it. With a mark, it is the same but for the mark.
+
+    All of a `breed`, which is a number, have the same features, and measures that are alike.
+    """
+    own = rng if breed is None else Relative(rng, np.random.default_rng(breed))
+    scene = AnimalScene(random_head(own), random_coat(own), random_view(rng), random_light(rng), random_background(rng))
     if not marked:
         return scene
     _, points, _ = _seen(scene.head, np.zeros(6), _grid(FRONT, 1))

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from unflat.worlds.ellipsoids import Ellipsoids
+from unflat.worlds.relatives import Draws
 
 UNIT = 0.0125
 """over the distance to the camera"""
@@ -83,7 +84,7 @@ def to_head(canonical: Float[np.ndarray, "3 n"]) -> Float[np.ndarray, "3 n"]:
     return (canonical - ORIGIN[:, None]) / UNIT
 
 
-def random_head(rng: np.random.Generator) -> Head:
+def random_head(rng: Draws) -> Head:
     """A head drawn at random: short or long muzzle, one of four kinds of ears, perhaps nubs and a ruff."""
     width, height = rng.uniform(4.3, 5.3), rng.uniform(4.2, 5.0)
     skull = _part((0, -0.5, 1.2), (width, height, rng.uniform(4.2, 4.8)), 0.35)
@@ -101,7 +102,7 @@ def _part(centre: Sequence[Any], radii: Sequence[Any], seam: float, lean: Sequen
     return Part(np.array(centre, float), np.array(radii, float), seam, np.array(lean, float))
 
 
-def _muzzle_parts(rng: np.random.Generator, muzzle: Part) -> list[Part]:
+def _muzzle_parts(rng: Draws, muzzle: Part) -> list[Part]:
     """The bridge of the nose, lips and chin."""
     low, forward, (wide, _, deep) = muzzle.centre[1], muzzle.centre[2], muzzle.radii
     lip = _part((0.5 * wide, low + 0.5, forward - 0.55 * deep), (0.62 * wide, 0.95, 0.5 * deep), 0.15)
@@ -110,12 +111,12 @@ def _muzzle_parts(rng: np.random.Generator, muzzle: Part) -> list[Part]:
     return [lip, chin, bridge]
 
 
-def _cheeks(rng: np.random.Generator, width: float) -> list[Part]:
+def _cheeks(rng: Draws, width: float) -> list[Part]:
     centre = (width * rng.uniform(0.42, 0.58), rng.uniform(0.9, 2.0), rng.uniform(-0.6, 0.2))
     return [_part(centre, (rng.uniform(1.7, 2.6), rng.uniform(1.7, 2.5), rng.uniform(1.8, 2.4)), 0.45)]
 
 
-def _behind(rng: np.random.Generator, width: float, height: float) -> list[Part]:
+def _behind(rng: Draws, width: float, height: float) -> list[Part]:
     """The neck, which leaves the picture, and on some a ruff around the head."""
     neck = _part((0, 7.5, 3.6), (width * rng.uniform(0.75, 1.0), 6.0, 3.4), 0.5)
     if rng.random() > 0.35:
@@ -123,7 +124,7 @@ def _behind(rng: np.random.Generator, width: float, height: float) -> list[Part]
     return [neck, _part((0, 1.0, 3.4), (width * rng.uniform(1.15, 1.4), height * rng.uniform(1.05, 1.25), 2.4), 0.3)]
 
 
-def _eye_and_brow(rng: np.random.Generator, around: list[Part]) -> tuple[Part, Part]:
+def _eye_and_brow(rng: Draws, around: list[Part]) -> tuple[Part, Part]:
     """An eye that looks out of the surface of the parts around it, and the ridge above it."""
     size, x, y = rng.uniform(0.68, 1.05), rng.uniform(1.75, 2.5), rng.uniform(-1.5, -0.5)
     place, normal = _on_surface(around, x, y)
@@ -140,7 +141,7 @@ def _on_surface(parts: list[Part], x: float, y: float) -> tuple[np.ndarray, np.n
     return to_head(point)[:, 0], shape.normals(point)[:, 0]
 
 
-def _random_ear(rng: np.random.Generator, width: float, height: float) -> Part:
+def _random_ear(rng: Draws, width: float, height: float) -> Part:
     """Round, pointed, hanging or long."""
     kind = rng.choice(4, p=[0.3, 0.35, 0.2, 0.15])
     size = rng.uniform(0.9, 1.15)
@@ -156,7 +157,7 @@ def _random_ear(rng: np.random.Generator, width: float, height: float) -> Part:
     return _part(place, radii, 0.18, lean)
 
 
-def _nubs(rng: np.random.Generator, width: float, height: float) -> list[Part]:
+def _nubs(rng: Draws, width: float, height: float) -> list[Part]:
     """Short horns on one head in five."""
     if rng.random() > 0.2:
         return []

@@ -1,9 +1,10 @@
 """Pictures of animals that do not exist, with exact truth: a smooth, left-right symmetric category other than faces.
 
 A head of ellipsoids that run together, random in shape, ears, coat and pattern, is seen by the camera, in the poses and
-under the lights of the faces' world, and is alike on both sides. With `marked`, the same animals carry one
-patch of another colour on one side, and `Photos.asymmetric` says where mirroring cannot explain the picture. Picture i
-of a seed and split is the same whatever the number of pictures.
+under the lights of the faces' world, and is alike on both sides. With a `breed`, all are of one kind: the same ears and
+markings, each with its own measures. With `marked`, the same animals carry one patch of another colour on one side, and
+`Photos.asymmetric` says where mirroring cannot explain the picture. Picture i of a seed and split is the same whatever
+the number of pictures.
 """
 
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ from unflat.worlds.animal_render import random_animal, render_animal
 from unflat.worlds.sets import MAPS, MAPS_KEPT, SPLITS, Split, check_set, random_of, stored
 from unflat.worlds.staging import FIELD_OF_VIEW
 
+BREEDS = {"tigers": 1}
+"""what a breed has is drawn at random from its number"""
 VERSION = 1
 """of what is drawn: raise it with every change that shows in a picture, so that no old cache is read"""
 
@@ -35,13 +38,18 @@ class Animals:
     marked: bool = False
     """whether each has a patch on one side, over about 5 to 15 % of its frontal picture"""
 
+    breed: str = ""
+    """one of `BREEDS`, which all belong to; empty: each is of its own"""
+
     def __post_init__(self) -> None:
         check_set("animals", self.count, self.size, self.seed, self.split)
+        if self.breed and self.breed not in BREEDS:
+            raise ValueError(f"there is no breed {self.breed!r} of the animals; there are {', '.join(BREEDS)}")
 
     @property
     def names(self) -> tuple[str, ...]:
         """A name for every picture."""
-        world = "animals-marked" if self.marked else "animals"
+        world = (self.breed or "animals") + "-marked" * self.marked
         return tuple(f"{world}/{self.split}/{index:06d}" for index in range(self.count))
 
     def photos(self, progress: bool = True) -> Photos:
@@ -56,7 +64,8 @@ class Animals:
 
     def picture(self, index: int) -> dict[str, np.ndarray]:
         """The fields of one picture."""
-        return render_animal(random_animal(random_of(self.seed, self.split, index), self.marked), self.size)
+        drawn = random_animal(random_of(self.seed, self.split, index), self.marked, BREEDS.get(self.breed))
+        return render_animal(drawn, self.size)
 
     def _pictures(self, progress: bool) -> Iterator[dict[str, np.ndarray]]:
         left_out = MAPS if self.count * self.size**2 > MAPS_KEPT else ()

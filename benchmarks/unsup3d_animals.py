@@ -3,9 +3,9 @@
     python benchmarks/unsup3d_animals.py [--breed tigers] [--count 8000] [--steps N] [--record]
 
 Heads of animals that do not exist, of one breed, each with a patch of a colour that stands out on one side: `small()`
-learns them from the pictures alone. Recorded are the errors of depth beside the average depth's, how views follow the true ones,
-and the average precision with which low confidence finds what is not symmetric, beside that of the difference between
-a photo and its mirror image, and of chance (docs/conventions.md, `symmetry AP`).
+learns them from the pictures alone. Recorded are the errors of depth beside the average depth's, how views follow the
+true ones, and the average precision with which low confidence finds what is not symmetric, beside that of the
+difference between a photo and its mirror image, and of chance (docs/conventions.md, `symmetry AP`).
 
 The run lies in runs/BREED-marked and goes on where it was stopped.
 """
@@ -49,7 +49,8 @@ def measured(breed: str, count: int, steps: int | None, size: int, out: Path, co
 def main(words: Sequence[str] | None = None) -> None:
     options = parser().parse_args(words)
     asked = {"breed": options.breed, "count": options.count, "steps": options.steps, "size": options.size}
-    changed = "".join(f" --{name} {value or repr('')}" for name, value in asked.items() if value != parser().get_default(name))
+    changes = {name: value or "''" for name, value in asked.items() if value != parser().get_default(name)}
+    changed = "".join(f" --{name} {value}" for name, value in changes.items())
     command = f"python benchmarks/unsup3d_animals.py{changed} --record"
     out = options.out or Path(f"runs/{options.breed or 'animals'}-marked")
     lines = measured(options.breed, options.count, options.steps, options.size, out, command)

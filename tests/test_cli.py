@@ -286,7 +286,8 @@ def test_generated_faces_are_counted_by_number(ran: Ran, trained: Path) -> None:
 def test_every_world_is_named_alike() -> None:
     few = {world: photos_of(f"{world}:3", 16, limit=2) for world in WORLDS}
     assert [photos.names[1] for photos in few.values()] == [f"{world}/test/000001" for world in WORLDS]
-    assert [world for world, photos in few.items() if photos.asymmetric is not None] == ["tigers-marked", "animals-marked"]
+    marked = [world for world, photos in few.items() if photos.asymmetric is not None]
+    assert marked == ["tigers-marked", "animals-marked"]
     learned, validating = held_out("animals:3", few["animals"])
     assert learned is few["animals"] and validating is not None and validating.names == ("animals/val/000000",)
 

@@ -17,7 +17,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_confidence_is_held_against_the_mirrored_photo_and_chance(quick: None, tmp_path: Path) -> None:
-    lines = {line.metric: line for line in unsup3d_animals.measured("tigers", 4, None, 16, tmp_path / "run", "as typed")}
+    measured = unsup3d_animals.measured("tigers", 4, None, 16, tmp_path / "run", "as typed")
+    lines = {line.metric: line for line in measured}
     rivals = [lines[f"symmetry AP, {name}"].ours for name in ("mirrored photo", "chance")]
     assert lines["symmetry AP"].bound == max(rivals) and lines["symmetry AP"].better == "higher"
     assert 0 < lines["symmetry AP, chance"].ours < 1

@@ -64,7 +64,7 @@ def test_settings_are_chosen_from_the_photos_and_said(
     out = capsys.readouterr().out
     assert "settings for these data (an option that you give wins):" in out
     assert f"  --training.steps 2 (usually {small().training.steps}): few photos\n" in out
-    assert "  --config.shift-range 0.1 0.1 0.05 (usually 0.03 0.03 0.0): of all sizes\n" in out
+    assert "  --config.shift-range 0.1 0.1 0.05 (usually 0.002 0.002 0.0): of all sizes\n" in out
     assert "bump" not in out, "it is what it was"
     stored = settings(tmp_path / "run")
     assert (stored["training"]["steps"], stored["config"]["batch_size"], stored["config"]["width"]) == (2, 3, 8)

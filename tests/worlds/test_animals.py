@@ -219,7 +219,7 @@ def test_a_breed_has_the_same_features_in_its_own_measures() -> None:
     """What is drawn by choice is the same in all; what is measured varies by about `OWN` as much as among all."""
     kin = [random_animal(np.random.default_rng([n]), False, 1) for n in range(60)]
     all_kinds = [scene(n) for n in range(60)]
-    features = [(s.coat.pattern > 0).tolist() + [len(s.head.rest), s.coat.iris.argmax(), s.coat.ear_tip] for s in kin]
+    features = [[*(s.coat.pattern > 0).tolist(), len(s.head.rest), s.coat.iris.argmax(), s.coat.ear_tip] for s in kin]
     assert all(feature == features[0] for feature in features)
     assert len({str((s.coat.pattern > 0).tolist()) for s in all_kinds}) > 1
     for measure in (lambda s: s.head.muzzle.centre[2], lambda s: s.coat.spacing, lambda s: s.coat.fur_strength):

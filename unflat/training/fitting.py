@@ -14,6 +14,8 @@ EPOCHS = 100
 FEWEST_STEPS = 2000
 """batches become smaller until there are so many steps"""
 SMALLEST_BATCH = 4
+CROPPED_WITHIN = 0.03
+"""of the distance to the camera, a sixth of the picture: how far off its middle objects of photos may stand"""
 
 
 def batch_and_steps(count: int, batch: int, steps: int) -> tuple[int, int]:
@@ -49,14 +51,18 @@ def fitted_to_photos(
     config, size, spread = experiment.config, photos.extent.size[0], scale_spread(photos)
     batch, steps = batch_and_steps(len(photos), config.batch_size, experiment.training.steps)
     warmup = config.warmup if steps == experiment.training.steps else min(config.warmup, steps // 3)
-    (near, far), (x, y, z) = config.depth_range, config.shift_range
+    (near, far), (x, y, z), moved = config.depth_range, config.shift_range, []
+    if not started and min(x, y) < CROPPED_WITHIN:
+        x, y = max(x, CROPPED_WITHIN), max(y, CROPPED_WITHIN)
+        moved.append("crops are not exact: objects may be off the middle")
     if spread is not None and spread.differs:
         z = max(z, (far - near) / 2)  # what is further back is not seen
+        moved.append("objects are of different size in the crops: they may be nearer and further")
     chosen = {
         "training.steps": (steps, f"{len(photos)} photos; what is seen more often is learned by heart"),
         "config.batch_size": (batch, f"few photos, of which {steps} batches are made"),
         "config.warmup": (warmup, f"a third of the {steps} steps"),
-        "config.shift_range": ((x, y, z), "objects are of different size in the crops: they may be nearer and further"),
+        "config.shift_range": ((x, y, z), "; ".join(moved)),
     }
     if not started:
         stride, depth_stride = config.stride * size // 64, max(1, config.depth_stride * size // 64)

@@ -358,7 +358,7 @@ def small() -> Experiment:
     """The same on two cores in a quarter of an hour: one narrow encoder for all, on half the grid, batches of 16."""
     config = Config(
         width=16, code=128, shared=True, stride=2, depth_stride=2, batch_size=16, warmup=1500, rates=(10.0, 0.03),
-        depth_range=(0.923, 1.063), border_depth=1.0, bump=1.7, shift_range=(0.03, 0.03, 0.0), features="self",
+        depth_range=(0.923, 1.063), border_depth=1.0, bump=1.7, shift_range=(0.002, 0.002, 0.0), features="self",
         smoothness_weight=0.005, coverage_weight=0.1, turn_weight=1.1, decay=0.0,
     )  # fmt: skip
     training = Training(steps=3_500, rate=5e-4, schedule="linear", hold=0.5, clip=1.0, ema=0.999)

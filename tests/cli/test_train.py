@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from unflat import catalogue
 from unflat.cli.main import main
 from unflat.methods.autoencoders.unsup3d import Unsup3D, small
 from unflat.training.fitting import fitted
+from unflat.training.run import train
 from unflat.worlds.faces import Faces
 
 SMALLEST = (
@@ -151,3 +153,18 @@ def test_a_run_that_begins_from_weights_takes_their_settings(
     there, here = settings(first)["config"], settings(second)["config"]
     assert {name for name in there if there[name] != here[name]} == fitted_here and here["batch_size"] == 2
     assert main([*command, "--out", str(tmp_path / "third"), "--start", str(tmp_path / "nowhere")]) == 2
+
+
+def test_in_python_settings_are_chosen_as_well_unless_some_are_given(
+    asked: list[Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos, tiny = Faces(6, size=32).photos(progress=False), catalogue.experiment("unsup3d", "tiny")
+    train("unsup3d", photos, experiment="tiny", out=tmp_path / "fitted")
+    assert asked == [(tiny, 6)]
+    said = capsys.readouterr().out
+    assert "settings chosen for these data" in said and "  training.steps: few photos\n" in said
+    stored = settings(tmp_path / "fitted")
+    assert (stored["training"]["steps"], stored["config"]["batch_size"]) == (2, 3)
+    train("unsup3d", photos, experiment="tiny", out=tmp_path / "given", config=tiny.config, quiet=True)
+    train("unsup3d", experiment="tiny", out=tmp_path / "own", quiet=True)
+    assert len(asked) == 1 and settings(tmp_path / "given")["training"]["steps"] == tiny.training.steps

@@ -52,13 +52,22 @@ def train(
     """Train a method, by name or class, in the folder `out`; go on where a run there stopped unless told not to.
 
     `experiment` names one of the method's experiments: its data, settings and validation are taken where they are not
-    given. `start` are weights to begin from: a run's folder, a file, or a shipped name.
+    given. Its settings are fitted to `data` that are not its own, unless `config` or `training` are given, and said
+    unless `quiet` (see `Method.suited`). `start` are weights to begin from: a run's folder, a file, or a shipped name.
     """
     cls: type[Method] = catalogue.load(method) if isinstance(method, str) else method
     if experiment:
         chosen = catalogue.experiment(catalogue.name_of(cls), experiment)
         data = chosen.data if data is None else data
-        validation = chosen.validation if validation is None and data is chosen.data else validation
+        if data is chosen.data:
+            validation = chosen.validation if validation is None else validation
+        elif config is None and training is None:
+            share_threads(chosen.training.threads)
+            data = made(data)
+            chosen, reasons = cls.suited(chosen, data, started=start is not None)
+            if reasons and not quiet:
+                told = "\n".join(f"  {setting}: {why}" for setting, why in reasons.items())
+                print(f"settings chosen for these data (give `config` or `training` for your own):\n{told}")
         config, training = config or chosen.config, training or chosen.training
     if data is None:
         raise ValueError(f"there is nothing to train {cls.__name__} on: give data, or an experiment that has its own")

@@ -62,11 +62,13 @@ def main(words: Sequence[str] | None = None) -> None:
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("--breed", default="tigers", help="of the animals; '' for all kinds at once")
+    made.add_argument(
+        "--breed", default="tigers", choices=("tigers", ""), help="of the animals; '' for all kinds at once"
+    )
     made.add_argument("--count", type=int, default=8000, help="pictures to learn from")
     made.add_argument("--steps", type=int, help="left out: those of small()")
     made.add_argument("--size", type=int, default=64, help="pixels a side")
-    made.add_argument("--out", type=Path, help="the run's folder; left out: runs/BREED-marked")
+    made.add_argument("--out", type=Path, help="the run's folder; left out: runs/BREED-marked, or animals-marked")
     made.add_argument("--record", action="store_true", help=f"append the figures to benchmarks/results/{METHOD}.jsonl")
     return made
 

@@ -3,9 +3,10 @@
     python benchmarks/unsup3d_table.py --scale small      two hours of two cores
     python benchmarks/unsup3d_table.py --scale paper      the full recipe, for a GPU
 
-It may be stopped anywhere, and goes on when it is started again: a row is a run of its own (in runs/table-SCALE),
-and a row that is recorded with the same settings and seed is not run again. The rows that the claims are about take
-three seeds, others one; the first seed of all comes first. Rows whose settings are the same at this scale are run once.
+It may be stopped anywhere, and goes on when it is started again: a row is a run of its own
+(runs/table-SCALE/ROW-SEED-SETTINGS), and a row that is recorded with the same settings and seed is not run again. The
+rows that the claims are about take three seeds, others one; the first seed of all comes first. Rows whose settings are
+the same at this scale are run once.
 """
 
 import argparse
@@ -122,7 +123,7 @@ def planned(
         for name, experiment in trained.items():
             if seed == 0 or name in claimed:
                 own = replace(experiment, training=replace(experiment.training, seed=seed))
-                folder = out / f"{name}-{seed}-{own.digest[:8]}"  # of other settings' runs nothing is lost
+                folder = out / f"{name}-{seed}-{own.digest[:8]}"  # runs of other settings stay where they are
                 found.append(Task(named(name), own, folder, results, command))
     return found
 

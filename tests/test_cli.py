@@ -14,6 +14,7 @@ from unflat.cli import listing
 from unflat.cli.main import COMMANDS, main
 from unflat.cli.sources import WORLDS, held_out, photos_of
 from unflat.training import checkpoint
+from unflat.worlds.animals import BREEDS
 from unflat.worlds.faces import Faces
 
 Ran = Callable[..., tuple[int, str, str]]
@@ -286,6 +287,7 @@ def test_generated_faces_are_counted_by_number(ran: Ran, trained: Path) -> None:
 def test_every_world_is_named_alike() -> None:
     few = {world: photos_of(f"{world}:3", 16, limit=2) for world in WORLDS}
     assert [photos.names[1] for photos in few.values()] == [f"{world}/test/000001" for world in WORLDS]
+    assert {breed + mark for breed in BREEDS for mark in ("", "-marked")} < set(WORLDS)
     marked = [world for world, photos in few.items() if photos.asymmetric is not None]
     assert marked == ["tigers-marked", "animals-marked"]
     learned, validating = held_out("animals:3", few["animals"])

@@ -27,6 +27,8 @@ def photos_of(
     empty is by the centre. ValueError if there are fewer than `minimum`.
     """
     world, _, count = data.partition(":")
+    if data in WORLDS and Path(data).exists():
+        raise ValueError(f"{data} may be your folder or generated pictures: say ./{data}, or {data}:2000 for so many")
     if world in WORLDS and crop:
         raise ValueError(f"{data} are generated as they are learned from: leave --crop out (a folder is ./{world})")
     if world in WORLDS:

@@ -44,7 +44,8 @@ def fitted_to_photos(
 ) -> tuple[Experiment, dict[str, str]]:
     """Settings of a method that learns reliefs, made at 64 px for many photos, for `photos`; and why.
 
-    `started` from other weights, the networks are as large as those are: no stride changes.
+    `started` from other weights, the networks are as large as those are: no stride changes. Nor do they find shifts in
+    another range than they learned: what they say is a share of it.
 
     Its `Config` has to have the fields named here (see `unflat.methods.autoencoders.unsup3d`).
     """

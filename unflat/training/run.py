@@ -5,7 +5,7 @@ evaluation.json and, where TensorBoard is installed, tensorboard/.
 """
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from unflat.training.experiment import made
 from unflat.training.lock import alone
 from unflat.training.settings import Training, seed_of
 from unflat.training.trainer import Trainer
+from unflat.worlds.source import PhotoSource
 
 RUN_FILES = ("settings.json", "weights.safetensors", "log.jsonl", "evaluation.json")
 RUN_FOLDERS = ("checkpoints", "samples", "tensorboard")
@@ -52,18 +53,21 @@ def train(
     """Train a method, by name or class, in the folder `out`; go on where a run there stopped unless told not to.
 
     `experiment` names one of the method's experiments: its data, settings and validation are taken where they are not
-    given. Its settings are fitted to `data` that are not its own, unless `config` or `training` are given, and said
-    unless `quiet` (see `Method.suited`). `start` are weights to begin from: a run's folder, a file, or a shipped name.
+    given. Its settings are fitted to `data` that are given (see `Method.suited`), and said unless `quiet`; not to
+    sources of generated photos, nor if `config` or `training` are given. `start` are weights to begin from: a run's
+    folder, a file, or a shipped name; with an experiment, their settings of the method are taken.
     """
     cls: type[Method] = catalogue.load(method) if isinstance(method, str) else method
     if experiment:
         chosen = catalogue.experiment(catalogue.name_of(cls), experiment)
+        if start is not None:  # no other settings fit them
+            stored = checkpoint.read(checkpoint.find(start))
+            chosen = replace(chosen, config=stored.settings("config", cls.Config))
         data = chosen.data if data is None else data
         if data is chosen.data:
             validation = chosen.validation if validation is None else validation
-        elif config is None and training is None:
-            share_threads(chosen.training.threads)
-            data = made(data)
+        elif config is None and training is None and not isinstance(data, PhotoSource):
+            cls.check(data)
             chosen, reasons = cls.suited(chosen, data, started=start is not None)
             if reasons and not quiet:
                 told = "\n".join(f"  {setting}: {why}" for setting, why in reasons.items())

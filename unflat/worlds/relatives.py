@@ -9,29 +9,30 @@ OWN = 0.3
 
 
 class Relative:
-    """Draws like a `numpy.random.Generator`, for one of many things of a kind.
+    """Draws for one of many things of a kind, by four methods of a `numpy.random.Generator`.
 
     A measure (`uniform`, `normal`) is a mean of one drawn from `own` and one from `kind`, weighted `OWN` to the rest; a
-    choice (`choice`, `random`) is that of `kind`. The kind is its seed: `kind` has to begin anew with each thing.
+    choice (`choice`, `random`) is that of `kind`. So what a thing has must be drawn as a choice, and how many draws
+    there are may depend on choices only: things of a kind go through the same ones. `kind` has to begin anew with each.
     """
 
     def __init__(self, own: np.random.Generator, kind: np.random.Generator) -> None:
         self.own, self.kind = own, kind
 
     def uniform(self, low: Any, high: Any, size: Any = None) -> Any:
-        """As of a Generator."""
+        """Of shape `size`, from `low` to `high` but nearer the kind's own."""
         return self._between(self.own.uniform(low, high, size), self.kind.uniform(low, high, size))
 
-    def normal(self, mean: Any, deviation: Any, size: Any = None) -> Any:
-        """As of a Generator."""
-        return self._between(self.own.normal(mean, deviation, size), self.kind.normal(mean, deviation, size))
+    def normal(self, loc: Any, scale: Any, size: Any = None) -> Any:
+        """Of shape `size`, about `loc` with the standard deviation `scale` among kinds, `OWN` times it within one."""
+        return self._between(self.own.normal(loc, scale, size), self.kind.normal(loc, scale, size))
 
-    def choice(self, options: Any, p: Any = None) -> Any:
-        """As of a Generator, without a size."""
+    def choice(self, options: Any, *, p: Any = None) -> Any:
+        """One of the options, or of that many, with probabilities `p`; the same in all of a kind."""
         return self.kind.choice(options, p=p)
 
     def random(self) -> float:
-        """As of a Generator, without a size."""
+        """From 0 to 1, the same in all of a kind: to choose by."""
         return self.kind.random()
 
     @staticmethod

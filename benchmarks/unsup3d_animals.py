@@ -61,10 +61,10 @@ def main(words: Sequence[str] | None = None) -> None:
 
 
 def parser() -> argparse.ArgumentParser:
+    from unflat.worlds.animals import BREEDS
+
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument(
-        "--breed", default="tigers", choices=("tigers", ""), help="of the animals; '' for all kinds at once"
-    )
+    made.add_argument("--breed", default="tigers", choices=(*BREEDS, ""), help="of the animals; '' for all kinds")
     made.add_argument("--count", type=int, default=8000, help="pictures to learn from")
     made.add_argument("--steps", type=int, help="left out: those of small()")
     made.add_argument("--size", type=int, default=64, help="pixels a side")

@@ -294,6 +294,14 @@ def test_every_world_is_named_alike() -> None:
     assert learned is few["animals"] and validating is not None and validating.names == ("animals/val/000000",)
 
 
+def test_a_folder_called_like_a_world_has_to_be_named_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tigers").mkdir()
+    with pytest.raises(ValueError, match=r"say ./tigers, or tigers:2000"):
+        photos_of("tigers", 16)
+    assert len(photos_of("tigers:2", 16)) == 2
+
+
 @pytest.mark.parametrize("world", WORLDS)
 def test_generated_pictures_are_counted_by_number_and_not_cropped(world: str) -> None:
     with pytest.raises(ValueError, match=f"{world}:many: after the colon comes how many, as in {world}:2000"):

@@ -55,6 +55,11 @@ def test_first_seeds_come_first_and_claims_get_all(tasks: Callable[..., list[Tas
     assert [seed for _, seed in names] == [0] * 4 + [1] * 2 + [2] * 2
 
 
+def test_a_run_of_other_settings_lies_elsewhere(tasks: Callable[..., list[Task]]) -> None:
+    folders = [{task.folder for task in tasks(steps=steps)} for steps in (2, 2, 4)]
+    assert folders[0] == folders[1] and not folders[0] & folders[2]
+
+
 def test_what_is_recorded_is_not_run_again_and_equal_settings_run_once(tasks: Callable[..., list[Task]]) -> None:
     every = tasks()
     assert [task.name for task in left(every, [])] == ["tiny/supervised", "tiny/full", "tiny/patched"]

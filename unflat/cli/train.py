@@ -120,16 +120,13 @@ def _options(arguments: Sequence[str]) -> Any:
 
 
 def _as_started(chosen: Any, arguments: Sequence[str]) -> Any:
-    """The experiment with the settings of the weights to begin from, if there are any: no others fit them."""
+    """The experiment with the settings of the weights to begin from, if there are any."""
     start = _given(arguments, "--start")
     if not start:
         return chosen
-    from unflat.training import checkpoint
+    from unflat.training.run import as_started
 
-    stored = checkpoint.read(checkpoint.find(start))
-    if stored.header["method"] != catalogue.name_of(chosen.method):
-        raise ValueError(f"--start {start} holds weights of {stored.header['method']}, which fit no other method")
-    return replace(chosen, config=stored.settings("config", type(chosen.config)))
+    return as_started(chosen, start)
 
 
 def _with_defaults(chosen: Any, arguments: Sequence[str], name: str) -> Any:

@@ -15,7 +15,7 @@ from unflat import catalogue
 from unflat.kernels.threads import share_threads
 from unflat.method import Method, Prediction, predict_in_pieces
 from unflat.training import checkpoint
-from unflat.training.experiment import made
+from unflat.training.experiment import Experiment, made
 from unflat.training.lock import alone
 from unflat.training.settings import Training, seed_of
 from unflat.training.trainer import Trainer
@@ -60,9 +60,8 @@ def train(
     cls: type[Method] = catalogue.load(method) if isinstance(method, str) else method
     if experiment:
         chosen = catalogue.experiment(catalogue.name_of(cls), experiment)
-        if start is not None:  # no other settings fit them
-            stored = checkpoint.read(checkpoint.find(start))
-            chosen = replace(chosen, config=stored.settings("config", cls.Config))
+        if start is not None and config is None:
+            chosen = as_started(chosen, start)
         data = chosen.data if data is None else data
         if data is chosen.data:
             validation = chosen.validation if validation is None else validation
@@ -89,6 +88,17 @@ def train(
     trainer = Trainer(built, data, training, folder, validation, experiment, quiet=quiet)
     figures = trainer.fit()
     return Run(folder, trainer.result.eval(), figures, tuple(trainer.watch.told))
+
+
+def as_started(experiment: Experiment, start: str | Path) -> Experiment:
+    """The experiment with the settings of the weights to begin from: no others fit them.
+
+    ValueError if they are of another method.
+    """
+    stored, method = checkpoint.read(checkpoint.find(start)), catalogue.name_of(experiment.method)
+    if stored.header["method"] != method:
+        raise ValueError(f"cannot start from {start}: it holds weights of {stored.header['method']}, not of {method}")
+    return replace(experiment, config=stored.settings("config", type(experiment.config)))
 
 
 def predict(run: Run | Method | str | Path, query: Any, *, device: str = "cpu") -> Prediction:

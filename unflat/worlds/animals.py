@@ -37,7 +37,6 @@ class Animals:
     split: Split = "train"
     marked: bool = False
     """whether each has a patch on one side, over about 5 to 15 % of its frontal picture"""
-
     breed: str = ""
     """one of `BREEDS`, which all belong to; empty: each is of its own"""
 

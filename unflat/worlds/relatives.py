@@ -24,7 +24,7 @@ class Relative:
         return self._between(self.own.uniform(low, high, size), self.kind.uniform(low, high, size))
 
     def normal(self, loc: Any, scale: Any, size: Any = None) -> Any:
-        """Of shape `size`, about `loc` with the standard deviation `scale` among kinds, `OWN` times it within one."""
+        """Of shape `size`; within a kind with a standard deviation of `OWN` times `scale`."""
         return self._between(self.own.normal(loc, scale, size), self.kind.normal(loc, scale, size))
 
     def choice(self, options: Any, *, p: Any = None) -> Any:

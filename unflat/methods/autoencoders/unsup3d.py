@@ -355,7 +355,10 @@ def faces() -> Experiment:
 
 
 def small() -> Experiment:
-    """The same on two cores in a quarter of an hour: one narrow encoder for all, on half the grid, batches of 16."""
+    """The same on two cores in a quarter of an hour: one narrow encoder for all, on half the grid, batches of 16.
+
+    Shifts have the range of the generated faces'; photos of one's own get more (`fitted_to_photos`).
+    """
     config = Config(
         width=16, code=128, shared=True, stride=2, depth_stride=2, batch_size=16, warmup=1500, rates=(10.0, 0.03),
         depth_range=(0.923, 1.063), border_depth=1.0, bump=1.7, shift_range=(0.002, 0.002, 0.0), features="self",

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from unflat.geometry.rotations import Rigid, rotation_from_euler
-from unflat.losses.views import Drift, other_view, turned_apart, turned_weight
+from unflat.losses.views import Drift, other_view, past_range, turned_apart, turned_weight
 
 
 def views(yaw: float, pitch: float = 0.0, roll: float = 0.0) -> Tensor:
@@ -163,6 +163,18 @@ def test_a_batch_that_is_not_finite_leaves_no_trace() -> None:
     drift = Drift()
     assert drift(torch.full((4, 6), torch.nan))["level"].isnan()
     assert all(bool(value.isfinite()) for _, value in drift.named_buffers())
+
+
+def test_turns_at_the_end_of_their_range_are_led_back() -> None:
+    """Where tanh is 1 to the last bit, and everything that is asked of views is lost on it."""
+    free = torch.tensor([[40.0, -40.0, 0.5]]).requires_grad_()
+    learning = torch.optim.Adam([free], lr=0.1)
+    for _ in range(1000):
+        learning.zero_grad()
+        (past_range(free) + torch.tanh(free[:, :2]).abs().mean()).backward()
+        learning.step()
+    assert free[0].abs().max() < 1.0
+    assert free[0, 2] == 0.5, "within the range there is no pull"
 
 
 def test_turned_photos_count_most_at_the_end_of_the_warm_up() -> None:

@@ -13,6 +13,8 @@ from unflat.geometry.rotations import rotation_from_euler
 SMOOTHING = 0.02  # of what views have drifted by
 CENTRE = 10.0  # weight of the centre's place, a few hundredths, beside the mean pitch
 LEAST_TURN = 0.1  # radians: of views that are all alike there is no centre to speak of
+RANGE = 1.0  # of what tanh takes: there 76 % of the largest turn is reached, and 42 % of the gradient is left
+RANGE_WEIGHT = 3.0
 TURNED = slice(0, 2)  # pitch and yaw; what comes after them is not turned
 
 
@@ -52,6 +54,15 @@ def turned_weight(step: int, warmup: int) -> float:
     teach what turns look like as long as albedo is too blurred to show it."""
     warm = step / max(warmup, 1)
     return min(warm, 1.0) * (1 + math.e ** (-warm / 2))
+
+
+def past_range(free_turn: Float[Tensor, "b 3"]) -> Float[Tensor, ""]:
+    """How far turns, before tanh holds them in their range, are past what it passes on well; times a weight (ours).
+
+    At the end of the range tanh lets no gradient through: views that once all went there, because what is looked at
+    from far aside covers little and so costs little, would stay. This is felt there.
+    """
+    return RANGE_WEIGHT * (free_turn.abs() - RANGE).clamp_min(0).mean()
 
 
 class Drift(nn.Module):

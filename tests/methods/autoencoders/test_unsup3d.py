@@ -49,7 +49,7 @@ def symmetric_factors(method: Unsup3D, count: int = 2, yaw: float = 0.0) -> Fact
     light = Light.tilted(torch.zeros(count, 4))
     ones = torch.ones(count, 2, SIZE, SIZE)
     albedo = some_photos(count, symmetric=True)
-    return Factors(depth, share, albedo, light, None, view, ones, ones[:, :, ::4, ::4])
+    return Factors(depth, share, albedo, light, None, view, view, ones, ones[:, :, ::4, ::4])
 
 
 def test_the_papers_network_has_the_papers_number_of_weights() -> None:
@@ -319,6 +319,23 @@ def test_what_is_asked_of_views_that_are_not_known(settings: dict[str, Any], hel
     assert asked & first.keys() == asked & later.keys() == (held | {"turned"} if held else set())
     assert all(first[name].item() == 0 for name in asked & first.keys()), "they grow with the warm-up"
     assert not held or later["turned"].item() > 0
+    assert ("range" in first) == ("range" in later) == bool(held)
+
+
+def test_views_at_the_end_of_their_range_are_led_back() -> None:
+    """All of them there, as they go when they are left alone: tanh lets nothing else through, and this is felt."""
+    method = built(turn_weight=1.0, warmup=0)
+    bias = method.networks.get_submodule("view.1.last").bias
+    assert isinstance(bias, torch.nn.Parameter)
+    with torch.no_grad():
+        bias[:3] = torch.tensor([30.0, -30.0, 0.0])
+    terms = method.losses(batch_of(some_photos()), 1).terms
+    for name in terms.keys() - {"range"}:
+        (gradient,) = torch.autograd.grad(terms[name], bias, retain_graph=True, materialize_grads=True)
+        assert not gradient[:2].any(), name
+    (gradient,) = torch.autograd.grad(terms["range"], bias)
+    assert gradient[0] > 0 > gradient[1], "back, by a step against the gradient"
+    assert gradient[2] == 0
 
 
 def test_photos_that_are_turned_teach_the_view_alone() -> None:

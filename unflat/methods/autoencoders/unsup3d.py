@@ -28,7 +28,7 @@ from unflat.losses.depth import scale_free_l1
 from unflat.losses.perceptual import perceptual_nll
 from unflat.losses.photometric import laplacian_nll
 from unflat.losses.smoothness import total_variation
-from unflat.losses.views import Drift, other_view, turned_apart, turned_weight
+from unflat.losses.views import Drift, other_view, past_range, turned_apart, turned_weight
 from unflat.method import Group, Losses, Method, Prediction, Symptom, parameters_of
 from unflat.networks.factors import FactorNetworks
 from unflat.networks.features import FeatureNetwork, feature_network
@@ -126,6 +126,8 @@ class Factors(NamedTuple):
     """predicted instead of light, only `without={"light"}`"""
     view: Float[Tensor, "b 6"]
     """turns about x, y, z in radians, then the shift"""
+    free_view: Float[Tensor, "b 6"]
+    """as predicted: before tanh and the ranges"""
     sigma: Float[Tensor, "b 2 h w"]
     """standard deviation of the plain and of the mirrored reconstruction, in the photo's frame"""
     feature_sigma: Float[Tensor, "b 2 i j"]
@@ -133,8 +135,7 @@ class Factors(NamedTuple):
 
     @property
     def view_from_canonical(self) -> Rigid:
-        centre = self.view.new_tensor([0.0, 0.0, 1.0])
-        return Rigid.about(centre, rotation_from_euler(self.view[:, :3]), self.view[:, 3:])
+        return Rigid.about(self.view.new_tensor([0, 0, 1]), rotation_from_euler(self.view[:, :3]), self.view[:, 3:])
 
 
 GIVES = (
@@ -173,7 +174,7 @@ class Unsup3D(Method, config=Config, takes=Photos, gives=GIVES):
             albedo=torch.tanh(raw.albedo) / 2 + 0.5,
             light=Light.tilted(torch.tanh(raw.light), self.config.ambient_range, self.config.diffuse_range),
             shading=None if raw.shading is None else softplus(raw.shading)[:, 0],
-            view=self.view_from(raw.view), sigma=sigma, feature_sigma=feature_sigma,
+            view=self.view_from(raw.view), free_view=raw.view, sigma=sigma, feature_sigma=feature_sigma,
         )  # fmt: skip
 
     def view_from(self, raw: Float[Tensor, "b 6"]) -> Float[Tensor, "b 6"]:
@@ -227,6 +228,7 @@ class Unsup3D(Method, config=Config, takes=Photos, gives=GIVES):
                 terms["view"] = (factors.view - batch.known("view")).abs().mean()
         if config.turn_weight and "view" not in config.cues:  # known, a view need not be found
             terms |= {name: term for name, term in self.drift(factors.view, warm).items() if name not in config.without}
+            terms["range"] = past_range(factors.free_view[:, :3])
             terms["turned"] = config.turn_weight * turned_weight(step, config.warmup) * self.turn_error(factors, photo)
         error = (plain - photo).detach().abs().mean(1)[explained].mean()
         return Losses(terms, self.figures(factors, error, covered, step))
@@ -310,13 +312,12 @@ class Unsup3D(Method, config=Config, takes=Photos, gives=GIVES):
             rgb=shaded, depth=factors.depth, normals=normals_of(factors.depth, self.camera),
             albedo=_last(factors.albedo), shading=shading, light=factors.light,
         )  # fmt: skip
-        meshes = zip(factors.depth, shaded, strict=True)
         return Prediction(
             rgb=_last(image.clamp(0, 1)), depth=depth, normals=normals_of(depth, self.camera),
             albedo=_last(in_view[:, :3]), shading=in_view[:, 3], opacity=seen.mask.float(),
             confidence=1 / (1 + factors.sigma[:, 1]), light=factors.light.turned(view),
             cameras=Cameras(self.camera, view), canonical=canonical,
-            mesh=tuple(relief_mesh(depth, self.camera, texture) for depth, texture in meshes),
+            mesh=tuple(relief_mesh(one, self.camera, paint) for one, paint in zip(factors.depth, shaded, strict=True)),
         )  # fmt: skip
 
 

@@ -163,7 +163,8 @@ def test_in_python_settings_are_chosen_as_well_unless_some_are_given(
     train("unsup3d", photos, experiment="tiny", out=tmp_path / "fitted")
     assert asked == [(tiny, 6)]
     said = capsys.readouterr().out
-    assert "settings chosen for these data" in said and "  training.steps: few photos\n" in said
+    assert "settings chosen for these data" in said
+    assert f"  training.steps = 2 (usually {tiny.training.steps}): few photos\n" in said
     stored = settings(tmp_path / "fitted")
     assert (stored["training"]["steps"], stored["config"]["batch_size"]) == (2, 3)
     train("unsup3d", photos, experiment="tiny", out=tmp_path / "given", config=tiny.config, quiet=True)

@@ -6,6 +6,7 @@ evaluation.json and, where TensorBoard is installed, tensorboard/.
 
 import shutil
 from dataclasses import dataclass, replace
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -67,10 +68,13 @@ def train(
             validation = chosen.validation if validation is None else validation
         elif config is None and training is None and not isinstance(data, PhotoSource):
             cls.check(data)
-            chosen, reasons = cls.suited(chosen, data, started=start is not None)
+            usual = chosen
+            chosen, reasons = cls.suited(usual, data, started=start is not None)
             if reasons and not quiet:
-                told = "\n".join(f"  {setting}: {why}" for setting, why in reasons.items())
-                print(f"settings chosen for these data (give `config` or `training` for your own):\n{told}")
+                print("settings chosen for these data (give `config` or `training` for your own):")
+                for setting, why in reasons.items():
+                    value, before = (reduce(getattr, setting.split("."), one) for one in (chosen, usual))
+                    print(f"  {setting} = {value} (usually {before}): {why}")
         config, training = config or chosen.config, training or chosen.training
     if data is None:
         raise ValueError(f"there is nothing to train {cls.__name__} on: give data, or an experiment that has its own")

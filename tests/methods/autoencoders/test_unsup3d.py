@@ -179,6 +179,20 @@ def test_sigma_is_constant_at_first_and_as_predicted_after_the_warm_up() -> None
     torch.testing.assert_close(method.warmed(sigma, 1.0), sigma)
 
 
+def test_without_confidence_colours_count_by_their_absolute_and_features_by_their_squared_error() -> None:
+    """But for ln sigma, which nothing learns from."""
+    method, photo = built(without=frozenset(["confidence"]), features="self"), some_photos()
+    method.features = torch.nn.AvgPool2d(4)
+    everywhere = torch.ones(4, SIZE, SIZE, dtype=torch.bool)
+    pair = some_photos().flip(0), some_photos().flip(-1)
+    terms = method.photometric(method.factors(photo), photo, pair, everywhere, warm=1.0)
+    off = [(image - photo).abs().mean().item() for image in pair]
+    squared = [(method.features(image) - method.features(photo)).square().mean().item() for image in pair]
+    assert terms["photometric"].item() == pytest.approx(2 * off[0] + math.log(2) / 2, rel=1e-5)
+    assert terms["mirrored"].item() == pytest.approx(0.5 * (2 * off[1] + math.log(2) / 2), rel=1e-5)
+    assert terms["features"].item() == pytest.approx(squared[0] + 0.5 * squared[1] - 1.5 * math.log(2) / 2, rel=1e-5)
+
+
 def losses_of(method: Unsup3D, factors: Factors, photo: torch.Tensor, step: int = 1, **known: torch.Tensor) -> Losses:
     """The losses if the networks had said `factors`."""
     with pytest.MonkeyPatch.context() as patch:

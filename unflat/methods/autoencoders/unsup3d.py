@@ -243,7 +243,7 @@ class Unsup3D(Method, config=Config, takes=Photos, gives=GIVES):
             "smoothness": config.smoothness_weight * total_variation(factors.free_depth),
         }
         if config.features:
-            scales = self.warmed(factors.feature_sigma, warm).unbind(1)
+            scales = self.warmed(factors.feature_sigma, warm, flat=math.sqrt(1 / 2)).unbind(1)
             plain_nll, mirrored_nll = perceptual_nll(self.features, pair, photo, scales, mask)  # eq. 7
             terms["features"] = config.perceptual_weight * (plain_nll + flip_weight * mirrored_nll)
         return terms
@@ -256,10 +256,11 @@ class Unsup3D(Method, config=Config, takes=Photos, gives=GIVES):
         turned = turn_photo(photo, factors.depth, *views, self.camera, self.relief.far)
         return turned_apart(photo=factors.view, turned=other.view, found=self.view_from(self.networks.view_of(turned)))
 
-    def warmed(self, sigma: Float[Tensor, "b 2 h w"], warm: float) -> Float[Tensor, "b 2 h w"]:
-        """Sigma as predicted; geometrically mixed with a constant during the warm-up."""
-        plain_mean = torch.full_like(sigma, math.sqrt(2))  # with which eq. 3 is the mean of |error|
-        return plain_mean if "confidence" in self.config.without else sigma**warm * FIRST_SIGMA ** (1 - warm)
+    def warmed(self, sigma: Float[Tensor, "b 2 h w"], warm: float, flat: float = math.sqrt(2)) -> Tensor:
+        """Sigma as predicted; geometrically mixed with a constant during the warm-up. Without confidence it is `flat`:
+        sqrt(2) makes eq. 3 the mean of |error|, sqrt(1/2) makes eq. 7 the mean of its square."""
+        mixed = sigma**warm * FIRST_SIGMA ** (1 - warm)
+        return torch.full_like(sigma, flat) if "confidence" in self.config.without else mixed
 
     @torch.no_grad()
     def figures(self, factors: Factors, error: Tensor, covered: Tensor, step: int) -> dict[str, Tensor]:

@@ -115,7 +115,7 @@ def test_bf16_on_request(tmp_path: Path) -> None:
     assert not same(quick(tmp_path / "a", precision="bf16").method, quick(tmp_path / "b").method)
 
 
-def test_a_compiled_loss_is_the_same_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_losses_are_compiled_where_that_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     compiled = []
     monkeypatch.setattr(torch, "compile", lambda function: compiled.append(function) or function)
     assert same(quick(tmp_path / "a", compile=True).method, quick(tmp_path / "b").method)

@@ -49,7 +49,7 @@ class TrainOptions:
     resume: Flag = True
     """go on with the run that is in the folder already"""
     tiny: Flag = False
-    """a few seconds instead of hours, to see that everything works"""
+    """a few seconds, to see that everything works"""
     quiet: Flag = False
     """no progress"""
     json: Flag = False

@@ -35,6 +35,7 @@ def facing_torch(
     return vertex_normals(vertices, triangles), (outwards * a).sum(-1) < 0
 
 
+@torch.compiler.disable
 def facing_numba(
     vertices: Float[Tensor, "b v 3"], triangles: Int[Tensor, "t 3"]
 ) -> tuple[Float[Tensor, "b v 3"], Bool[Tensor, "b t"]]:
@@ -48,6 +49,7 @@ def facing_numba(
     return normals, front
 
 
+@torch.compiler.disable
 @cache
 def _numba_loop() -> Any:
     """The compiled loop, or None without numba."""

@@ -48,12 +48,12 @@ def group_norm_relu_torch(
 
 def _fits(x: Tensor, weight: Tensor) -> bool:
     return (
-        x.device.type == "cpu"
+        not torch.compiler.is_compiling()
+        and x.device.type == "cpu"
         and x.dtype == weight.dtype == torch.float32
         and torch.get_num_threads() <= FEW_THREADS
         and x.numel() > 0
         and x.is_contiguous(memory_format=torch.channels_last)
-        and not torch.compiler.is_compiling()
         and _loops() is not None
     )
 
@@ -103,6 +103,7 @@ def _array(x: Tensor) -> Any:
     return x.detach().contiguous().numpy()
 
 
+@torch.compiler.disable
 @cache
 def _loops() -> Any:
     """The module of the compiled loops, or None without numba."""

@@ -67,6 +67,7 @@ def _area(p: Tensor, q: Tensor, r: Tensor) -> Tensor:
     return (q[:, 0] - p[:, 0]) * (r[:, 1] - p[:, 1]) - (q[:, 1] - p[:, 1]) * (r[:, 0] - p[:, 0])
 
 
+@torch.compiler.disable
 def interpolated_numba(
     corners: Float[Tensor, "b v 3"],
     triangles: Int[Tensor, "t 3"],
@@ -82,6 +83,7 @@ def interpolated_numba(
     return values
 
 
+@torch.compiler.disable
 @cache
 def _numba_loop() -> Any:
     """The compiled loop, or None without numba."""

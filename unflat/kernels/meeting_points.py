@@ -38,7 +38,7 @@ def meeting_points(
     seen, depth is `far` and the coordinates are -1, without gradient.
     """
     if depth.device.type == "cpu" and depth.dtype == torch.float32 and _loops() is not None:
-        return _Met.apply(depth, seen, matrix, origin, camera, far)  # type: ignore[no-untyped-call]
+        return meeting_points_numba(depth, seen, matrix, origin, camera, far)
     return meeting_points_torch(depth, seen, matrix, origin, camera, far)
 
 
@@ -93,6 +93,19 @@ def nearness_planes(depth: Float[Tensor, "b h w"]) -> Float[Tensor, "b 3 2 cells
     return torch.stack([a, b, corner - a * u - b * v], 1).flatten(3)
 
 
+@torch.compiler.disable
+def meeting_points_numba(
+    depth: Float[Tensor, "b h w"],
+    seen: Int[Tensor, "b h w"],
+    matrix: Float[Tensor, "b 3 3"],
+    origin: Float[Tensor, "b 3"],
+    camera: Pinhole,
+    far: float,
+) -> Met:
+    """The loops that a CPU runs, with their gradient."""
+    return _Met.apply(depth, seen, matrix, origin, camera, far)  # type: ignore[no-untyped-call]
+
+
 class _Met(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -134,6 +147,7 @@ def _rays(camera: Pinhole) -> tuple[Any, Any]:
     return rays[0, :, 0].contiguous().numpy(), rays[:, 0, 1].contiguous().numpy()
 
 
+@torch.compiler.disable
 @cache
 def _loops() -> Any:
     """The module of the compiled loops, or None without numba."""

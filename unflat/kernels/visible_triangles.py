@@ -90,6 +90,7 @@ def _nearness(corner: Float[Tensor, "n 3 3"], point: Float[Tensor, "n 2"]) -> tu
     return inside, nearness.maximum(of_corners.amin(1)).minimum(of_corners.amax(1))
 
 
+@torch.compiler.disable
 def visible_triangles_numba(
     corners: Float[Tensor, "b v 3"], triangles: Int[Tensor, "t 3"], height: int, width: int
 ) -> Int[Tensor, "b h w"]:
@@ -102,6 +103,7 @@ def visible_triangles_numba(
     return seen
 
 
+@torch.compiler.disable
 @cache
 def _numba_loop() -> Any:
     """The compiled loop, or None without numba."""
@@ -112,6 +114,7 @@ def _numba_loop() -> Any:
     return visible_triangles_cpu.visit
 
 
+@torch.compiler.disable
 def visible_triangles_triton(
     corners: Float[Tensor, "b v 3"], triangles: Int[Tensor, "t 3"], height: int, width: int
 ) -> Int[Tensor, "b h w"]:
@@ -128,6 +131,7 @@ def visible_triangles_triton(
     return torch.where(winner > 0, LAST - (winner & LAST), -1).int().view(batch, height, width)
 
 
+@torch.compiler.disable
 @cache
 def _triton_kernel() -> Any:
     """The compiled kernel, or None without Triton."""

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import smooth_l1_loss
 
+from unflat.geometry.constants import constant
 from unflat.geometry.rotations import rotation_from_euler
 
 SMOOTHING = 0.02  # of what views have drifted by
@@ -22,7 +23,7 @@ def other_view(view: Float[Tensor, "b 6"], spread: tuple[float, float], largest:
     """The views with other pitches and yaws, normally distributed about theirs with standard deviations `spread`, at
     most `largest`; radians, without gradient."""
     other = view.detach().clone()
-    other[:, TURNED] += other.new_tensor(spread) * torch.randn_like(other[:, TURNED])
+    other[:, TURNED] += constant(*spread, like=other) * torch.randn_like(other[:, TURNED])
     other[:, TURNED].clamp_(-largest, largest)
     return other
 
@@ -39,7 +40,7 @@ def turned_apart(
     expected = photo + (turned - photo).detach()  # equals `turned`; its gradient goes to the photo's view
     # nearer zero instead would drive all views away from it as long as nothing is known of them
     photo_learns = from_mean(turned, photo) < from_mean(photo, photo)
-    photo_learns[:, TURNED.stop :] = False
+    photo_learns[:, TURNED.stop :].fill_(False)
     apart = torch.where(photo_learns, found.detach() - expected, found - expected.detach())
     return apart[:, :3].abs().mean()
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.functional import grid_sample
 
 from unflat.geometry.cameras import Pinhole
+from unflat.geometry.constants import constant
 from unflat.geometry.depth import unproject
 from unflat.geometry.meshes import grid_triangles
 from unflat.geometry.rotations import Rigid
@@ -70,7 +71,7 @@ def sample_canonical(
 ) -> Float[Tensor, "b c i j"]:
     """Values of a canonical map at canonical pixel coordinates, bilinear; `beyond` the image zeros, or its "border"."""
     height, width = image.shape[-2:]
-    scale = canonical.new_tensor([2 / width, 2 / height])
+    scale = constant(2 / width, 2 / height, like=canonical)
     # pixel centres at +0.5 are what align_corners=False means
     return grid_sample(image, canonical * scale - 1, mode="bilinear", padding_mode=beyond, align_corners=False)
 
@@ -122,6 +123,6 @@ def outside(view_from_canonical: Rigid, camera: Pinhole) -> Float[Tensor, ""]:
     curve over the distance in pixels.
     """
     place = where_plane_is_seen(view_from_canonical, camera)
-    size = place.new_tensor([camera.width, camera.height])
+    size = constant(camera.width, camera.height, like=place)
     inside = torch.cat([place, size - place], -1).amin(-1)
     return torch.sigmoid(-inside).mean()

@@ -3,16 +3,20 @@
 import dataclasses
 import itertools
 import math
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from unflat.data.batches import PhotoBatch
 from unflat.data.kinds import Extent, Photos
 from unflat.geometry.depth import normals_of, paraboloid
+from unflat.kernels import meeting_points
 from unflat.method import Losses, predict_in_pieces
 from unflat.methods.autoencoders.unsup3d import SIGMA_RANGE, Factors, Unsup3D, faces, small, tiny
 from unflat.rendering.relief import Seen
@@ -185,12 +189,74 @@ def test_without_confidence_colours_count_by_their_absolute_and_features_by_thei
     method.features = torch.nn.AvgPool2d(4)
     everywhere = torch.ones(4, SIZE, SIZE, dtype=torch.bool)
     pair = some_photos().flip(0), some_photos().flip(-1)
-    terms = method.photometric(method.factors(photo), photo, pair, everywhere, warm=1.0)
+    terms = method.likelihood(method.factors(photo), photo, torch.cat(pair), everywhere, warm=1.0)
     off = [(image - photo).abs().mean().item() for image in pair]
     squared = [(method.features(image) - method.features(photo)).square().mean().item() for image in pair]
     assert terms["photometric"].item() == pytest.approx(2 * off[0] + math.log(2) / 2, rel=1e-5)
     assert terms["mirrored"].item() == pytest.approx(0.5 * (2 * off[1] + math.log(2) / 2), rel=1e-5)
     assert terms["features"].item() == pytest.approx(squared[0] + 0.5 * squared[1] - 1.5 * math.log(2) / 2, rel=1e-5)
+
+
+class Asked(TorchDispatchMode):
+    """Notes every operation that torch is asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func.overloadpacket.__name__
+        masked = name.startswith("index") and any(i is not None and i.dtype == torch.bool for i in args[1])
+        self.names.add("nonzero" if masked else name)
+        return func(*args, **(kwargs or {}))
+
+
+WAITS = {"nonzero", "masked_select", "_local_scalar_dense", "lift_fresh", "unique", "_unique2", "repeat_interleave"}
+"""operations for which the host and a GPU wait for each other, or copy to it: no CUDA graph may hold them"""
+
+
+def test_a_step_does_not_wait_for_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    method = built(turn_weight=1.0, features="self", warmup=0)
+    method.features.get_buffer("spread").fill_(1.0)  # as if it had learned
+    batch = batch_of(some_photos())
+    monkeypatch.setattr(meeting_points, "_loops", lambda: None)  # what a GPU runs; the triangles have a kernel there
+    method.losses(batch, 51)  # constants are made once
+    with Asked() as asked:
+        method.losses(batch, 51).total.backward()
+    assert "convolution" in asked.names
+    assert WAITS & asked.names == set()
+    with Asked() as asked:
+        torch.rand(3)[torch.rand(3) > 2].new_tensor([1.0]).item()
+    assert asked.names >= {"nonzero", "lift_fresh", "_local_scalar_dense"}, "what waits is noticed"
+
+
+COMPILED = """
+import dataclasses, torch
+from unflat.data.batches import PhotoBatch
+from unflat.data.kinds import Extent
+from unflat.methods.autoencoders.unsup3d import Unsup3D, tiny
+
+def loss(compiled):
+    torch.manual_seed(0)
+    method = Unsup3D(dataclasses.replace(tiny().config, turn_weight=1.0), Extent(8, (32, 32)))
+    losses = torch.compile(method.losses, backend="eager") if compiled else method.losses
+    batch = PhotoBatch(torch.rand(4, 3, 32, 32), torch.arange(4), torch.zeros(4, dtype=torch.bool))
+    torch.manual_seed(1)
+    total = losses(batch, 7).total
+    total.backward()
+    return total.item(), sum(p.grad.abs().sum().item() for p in method.parameters() if p.grad is not None)
+
+print(*loss(True), *loss(False))  # compiled first: nothing is warm, no kernel is loaded
+"""
+
+
+@pytest.mark.soak
+def test_a_compiled_loss_is_the_same_loss() -> None:
+    """Traced, not compiled to machine code: what the compiler cannot see through has to be left alone by it."""
+    done = subprocess.run([sys.executable, "-c", COMPILED], capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr[-2000:]
+    loss, slope, plain_loss, plain_slope = map(float, done.stdout.split())
+    assert loss == pytest.approx(plain_loss, rel=1e-5) and slope == pytest.approx(plain_slope, rel=1e-3)
 
 
 def losses_of(method: Unsup3D, factors: Factors, photo: torch.Tensor, step: int = 1, **known: torch.Tensor) -> Losses:

@@ -21,6 +21,7 @@ from torch.nn.functional import softplus
 from unflat.data.batches import PhotoBatch, shuffled
 from unflat.data.kinds import Extent, Photos
 from unflat.geometry.cameras import Cameras, Pinhole
+from unflat.geometry.constants import constant
 from unflat.geometry.depth import normals_of
 from unflat.geometry.meshes import relief_mesh
 from unflat.geometry.rotations import Rigid, rotation_from_euler
@@ -42,8 +43,7 @@ from unflat.training.watch import RELIEF_SYMPTOMS
 from unflat.worlds.faces import Faces
 from unflat.worlds.patched import Patched
 
-Without = Literal["albedo_flip", "depth_flip", "light", "confidence", "photos", "level", "centre"]
-Pair = tuple[Tensor, Tensor]  # of the plain and of the mirrored image
+Without = Literal["albedo_flip", "depth_flip", "light", "confidence", "photos", "level", "centre", "range"]
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,8 @@ class Config:
     """depth of the paraboloid added to the raw depth, so that learning starts convex (ours)"""
     turn_weight: float = 0.0
     """weight of seeing by how much a photo was turned that we turned ourselves, about its own relief; up to 1.6 times
-    as much at first. Above 0 views are kept from drifting as well: level on average, about a fixed centre (ours)"""
+    as much at first. Above 0 views are held as well: level on average, about a fixed centre, and, before tanh, from
+    going past 1, 76 % of `turn_range` (ours)"""
     rates: tuple[float, float] = (1.0, 1.0)
     """learning rates of the view and of the depth network, times that of the others (ours)"""
     decay: float = 5e-4
@@ -101,7 +102,8 @@ class Config:
     """what is known beside the photos and helps (ours): masks (the background is not explained), depth, views"""
     without: frozenset[Without] = field(default_factory=frozenset)
     """parts left out, for the paper's ablations; without "photos", cues alone teach (the supervised baseline); without
-    "level" photos may be taken from above or from below on average, without "centre" shifts may follow turns"""
+    "level" photos may be taken from above or from below on average, without "centre" shifts may follow turns, without
+    "range" turns may go to the end of theirs"""
 
 
 SIGMA_RANGE = (0.01, 10.0)  # eq. 3 has no lower bound as sigma falls
@@ -135,7 +137,7 @@ class Factors(NamedTuple):
 
     @property
     def view_from_canonical(self) -> Rigid:
-        return Rigid.about(self.view.new_tensor([0, 0, 1]), rotation_from_euler(self.view[:, :3]), self.view[:, 3:])
+        return Rigid.about(constant(0, 0, 1, like=self.view), rotation_from_euler(self.view[:, :3]), self.view[:, 3:])
 
 
 GIVES = (
@@ -179,8 +181,8 @@ class Unsup3D(Method, config=Config, takes=Photos, gives=GIVES):
 
     def view_from(self, raw: Float[Tensor, "b 6"]) -> Float[Tensor, "b 6"]:
         """Turns in radians and shifts, in their ranges."""
-        largest = raw.new_tensor([math.radians(self.config.turn_range)] * 3 + [*self.config.shift_range])
-        return torch.tanh(raw) * largest
+        turn = math.radians(self.config.turn_range)
+        return torch.tanh(raw) * constant(turn, turn, turn, *self.config.shift_range, like=raw)
 
     # -- the photo again (sections 3.1 and 3.3) ------------------------------------------------------------------------
 
@@ -216,27 +218,29 @@ class Unsup3D(Method, config=Config, takes=Photos, gives=GIVES):
         factors = self.factors(photo)
         with torch.autocast(photo.device.type, enabled=False):  # geometry stays float32
             images, seen = self.reconstruct(self.with_mirrored(factors))
-            (plain, mirrored), (mask, mask_mirrored) = images.chunk(2), seen.mask.chunk(2)
+            plain, (mask, mask_mirrored) = images[: len(photo)], seen.mask.chunk(2)
             covered = mask & mask_mirrored
             explained = covered & batch.known("mask") if "mask" in config.cues else covered
             terms = {"coverage": config.coverage_weight * outside(factors.view_from_canonical, self.camera)}
             if "photos" not in config.without:
-                terms |= self.photometric(factors, photo, (plain, mirrored), explained, warm)
+                terms |= self.likelihood(factors, photo, images, explained, warm)
             if "depth" in config.cues:
                 terms["depth"] = DEPTH_CUE * scale_free_l1(seen.depth[: len(photo)], batch.known("depth"), mask)
             if "view" in config.cues:
                 terms["view"] = (factors.view - batch.known("view")).abs().mean()
         if config.turn_weight and "view" not in config.cues:  # known, a view need not be found
-            terms |= {name: term for name, term in self.drift(factors.view, warm).items() if name not in config.without}
-            terms["range"] = past_range(factors.free_view[:, :3])
+            held = self.drift(factors.view, warm) | {"range": past_range(factors.free_view[:, :3])}
+            terms |= {name: term for name, term in held.items() if name not in config.without}
             terms["turned"] = config.turn_weight * turned_weight(step, config.warmup) * self.turn_error(factors, photo)
-        error = (plain - photo).detach().abs().mean(1)[explained].mean()
-        return Losses(terms, self.figures(factors, error, covered, step))
+        error = (plain - photo).detach().abs().mean(1).where(explained, 0.0).sum() / explained.sum()
+        if step % CHECK_EVERY == 0:
+            self.relief.watch(factors.free_depth)  # for `update`
+        return Losses(terms, self.figures(factors, error, covered))
 
-    def photometric(self, factors: Factors, photo: Tensor, pair: Pair, mask: Tensor, warm: float) -> dict[str, Tensor]:
-        """How badly the plain and the mirrored image explain the photo (eq. 3 to 8), and what holds the relief."""
+    def likelihood(self, factors: Factors, photo: Tensor, both: Tensor, mask: Tensor, warm: float) -> dict[str, Tensor]:
+        """How badly the images, plain and then mirrored, explain the photo (eq. 3 to 8), and what holds the relief."""
         config, flip_weight = self.config, 1 + (self.config.flip_weight - 1) * warm
-        (plain, mirrored), (sigma, sigma_mirrored) = pair, self.warmed(factors.sigma, warm).unbind(1)
+        (plain, mirrored), (sigma, sigma_mirrored) = both.chunk(2), self.warmed(factors.sigma, warm).unbind(1)
         terms = {  # the paper's colours are in [-1, 1]: twice ours
             "photometric": laplacian_nll(2 * plain, 2 * photo, sigma, mask),  # eq. 3
             "mirrored": flip_weight * laplacian_nll(2 * mirrored, 2 * photo, sigma_mirrored, mask),
@@ -244,7 +248,7 @@ class Unsup3D(Method, config=Config, takes=Photos, gives=GIVES):
         }
         if config.features:
             scales = self.warmed(factors.feature_sigma, warm, flat=math.sqrt(1 / 2)).unbind(1)
-            plain_nll, mirrored_nll = perceptual_nll(self.features, pair, photo, scales, mask)  # eq. 7
+            plain_nll, mirrored_nll = perceptual_nll(self.features, (plain, mirrored), photo, scales, mask)  # eq. 7
             terms["features"] = config.perceptual_weight * (plain_nll + flip_weight * mirrored_nll)
         return terms
 
@@ -263,13 +267,11 @@ class Unsup3D(Method, config=Config, takes=Photos, gives=GIVES):
         return torch.full_like(sigma, flat) if "confidence" in self.config.without else mixed
 
     @torch.no_grad()
-    def figures(self, factors: Factors, error: Tensor, covered: Tensor, step: int) -> dict[str, Tensor]:
+    def figures(self, factors: Factors, error: Tensor, covered: Tensor) -> dict[str, Tensor]:
         """What the log shows beside the losses."""
+        spread, convexity = factors.view[:, 1].rad2deg().std(correction=0), self.relief.convexity.clone()
         figures = {"error": error, "coverage": covered.float().mean(), "relief": factors.free_depth.std((1, 2)).mean()}
-        figures["yaw spread"] = factors.view[:, 1].rad2deg().std(correction=0)
-        if step % CHECK_EVERY == 0:
-            figures["convexity"] = self.relief.watch(factors.free_depth)
-        return figures
+        return figures | {"yaw spread": spread, "convexity": convexity}
 
     # -- the inside-out twin, which shows nearly the same picture (docs/methods/unsup3d.md) ----------------------------
 

@@ -93,15 +93,15 @@ def claimed_rows(method: str) -> set[str]:
 
 def sections(entry: Entry, records: Iterable[Record]) -> str:
     """The tables of a method, one for each experiment that has rows recorded: the newest, where settings changed."""
-    newest: dict[str, str] = {}
-    groups: dict[tuple[str, str], list[Record]] = {}
+    newest: dict[str, tuple[str, str]] = {}
+    groups: dict[tuple[str, tuple[str, str]], list[Record]] = {}
     for record in filter(of_a_table, records):
         scale, _, suffix = _named(record.experiment)
-        groups.setdefault((scale, suffix), []).append(record)
-        newest[scale] = suffix
+        newest[scale] = suffix, record.table
+        groups.setdefault((scale, newest[scale]), []).append(record)
     if not newest:
         return "\n### The paper's table\n\nNot run yet.\n"
-    return "\n".join(section(entry, scale, suffix, groups[scale, suffix]) for scale, suffix in newest.items())
+    return "\n".join(section(entry, scale, last[0], groups[scale, last]) for scale, last in newest.items())
 
 
 def section(entry: Entry, scale: str, suffix: str, records: Sequence[Record]) -> str:

@@ -41,7 +41,7 @@ def measured(breed: str, count: int, steps: int | None, size: int, out: Path, co
     blank = Record(METHOD, name, "", float("nan"), "lower", seconds=seconds, command=command)
     found = evaluate(run.method, test, average=average_depth(data.photos()[:AVERAGED]))
     rival = max(found.figures["symmetry AP, mirrored photo"], found.figures["symmetry AP, chance"])
-    lines = found.records(blank, {}, floors=False)
+    lines = found.records(blank, {}, floors={})
     lines = [line for line in lines if line.metric.startswith(RECORDED)]
     return [replace(ln, bound=rival, source="floor") if ln.metric == "symmetry AP" else ln for ln in lines]
 

@@ -4,7 +4,8 @@
 
 The paper's own network at 64 px without a perceptual loss. Photos lie on the device and are drawn there; bf16 autocast
 on a GPU. `eager` runs the losses as the trainer does (which draws its batches on the host and waits for the gradient's
-norm besides), `compile` compiles them, `graph` replays the whole step as one CUDA graph. Without a GPU: `--device cpu --steps 2 --batch 4 --size 16 --width 8 --how eager` shows that it runs.
+norm besides), `compile` compiles them, `graph` replays the whole step as one CUDA graph. Without a GPU:
+`--device cpu --steps 2 --batch 4 --size 16 --width 8 --how eager` shows that it runs.
 """
 
 import argparse

@@ -67,6 +67,8 @@ class Task:
     folder: Path
     results: Path
     command: str
+    table: str
+    """digest of what all rows change"""
 
     @property
     def seed(self) -> int:
@@ -124,7 +126,7 @@ def planned(
             if seed == 0 or name in claimed:
                 own = replace(experiment, training=replace(experiment.training, seed=seed))
                 folder = out / f"{name}-{seed}-{own.digest[:8]}"  # runs of other settings stay where they are
-                found.append(Task(named(name), own, folder, results, command))
+                found.append(Task(named(name), own, folder, results, command, base.digest))
     return found
 
 
@@ -144,8 +146,9 @@ def shared(tasks: Sequence[Task], lines: Sequence[Record]) -> Iterator[list[Reco
             continue
         yield [
             replace(line, experiment=task.name, note=f"{paper_table.SAME_RUN}{line.experiment}")
-            for line in records.latest(lines)
-            if (line.settings, line.seed) == task.key and line.experiment == own[task.key]
+            for line in records.latest(
+                line for line in lines if (line.settings, line.seed) == task.key and line.experiment == own[task.key]
+            )
         ]
 
 
@@ -190,9 +193,9 @@ def run_row(task: Task) -> None:
     evaluation = evaluate(run.method, made(experiment.test), average=average)
     blank = Record(
         METHOD, task.name, "", float("nan"), "lower", seed=task.seed, seconds=header["seconds"], command=task.command,
-        settings=experiment.digest,
+        settings=experiment.digest, table=task.table,
     )  # fmt: skip
-    lines = evaluation.records(blank, {}, floors=False)
+    lines = evaluation.records(blank, {}, floors={})
     records.append([line for line in lines if line.metric.startswith(RECORDED)], task.results)
 
 
@@ -308,7 +311,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.minutes_per_row:
         steps = steps_for(options.minutes_per_row, scaled(base, None, options.features), out / "plan.json")
     sized = scaled(base, steps, options.features)
-    steps_given = "" if steps == scale.steps else f" --steps {steps}"
+    steps_given = f" --steps {steps}" if steps else ""  # the scale's own, too: they may change
     suffix, features_given = changes(sized, base)
     command = f"python benchmarks/unsup3d_table.py --scale {options.scale}{steps_given}{features_given}"
     tasks = planned(rows, sized, lambda row: f"{scale.experiment}/{row}{suffix}", out, results, command, options.seeds)

@@ -25,6 +25,7 @@ from typing import Any
 
 from processes import end_with_parent
 
+from unflat.data.packing import digest_of
 from unflat.records import Record, append
 
 SIDE, MAD, SLOPE = "SIDE / average depth", "MAD / average depth", "yaw slope"
@@ -101,7 +102,10 @@ def settings_of(folder: Path) -> dict[str, Any]:
 
 
 def curve_records(folder: Path) -> list[Record]:
-    """A line for SIDE and for MAD at every one of RECORDED_MINUTES, from the last validation before it."""
+    """A line for SIDE and for MAD at every one of RECORDED_MINUTES, from the last validation before it, and at the end.
+
+    A curve of other settings replaces the one before as a whole.
+    """
     points = points_of(folder)
     if not points:
         raise SystemExit(f"{folder} has no validations in its log: it is no run's folder, or nothing was validated")
@@ -110,19 +114,28 @@ def curve_records(folder: Path) -> list[Record]:
     print("| steps | minutes | SIDE / average depth | MAD / average depth | yaw slope |\n|---|---|---|---|---|")
     for p in points:
         print(f"| {p.step} | {p.seconds / 60:.1f} | {p.side:.3f} | {p.mad:.3f} | {p.slope:.2f} |")
-    lines = []
+    there = {}
     for minutes in RECORDED_MINUTES:
         reached = [p for p in points if p.seconds <= 60 * minutes]
         if reached and points[-1].seconds > 60 * SHARE_THERE * minutes:
-            p = reached[-1]
-            note = f"validation, {p.step} steps, {p.seconds / 60:.1f} min of training, threads: {threads}"
-            for metric, value in ((SIDE, p.side), (MAD, p.mad)):
-                lines.append(figure(f"{name}: {metric} after {minutes} min", value, note=note, seconds=p.seconds))
+            there[f"after {minutes} min"] = reached[-1]
+    there["at the end"] = points[-1]
+    run = {
+        "experiment": f"unsup3d_time, curve of {name}",
+        "settings": digest_of(settings["config"], settings["training"]),
+    }
+    lines = []
+    for when, p in there.items():
+        note = f"validation, {p.step} steps, {p.seconds / 60:.1f} min of training, threads: {threads}"
+        for metric, value in ((SIDE, p.side), (MAD, p.mad)):
+            lines.append(figure(f"{metric} {when}", value, note=note, seconds=p.seconds, **run))
     return lines
 
 
 def figure(metric: str, ours: float, **more: Any) -> Record:
-    return Record("speed", "unsup3d_time", metric, ours, **{"better": "lower", **more})
+    return Record(
+        **{"method": "speed", "experiment": "unsup3d_time", "metric": metric, "ours": ours, "better": "lower", **more}
+    )
 
 
 # -- to a level --------------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """From a folder of photos to meshes: python examples/01_photos_to_3d.py PHOTOS OUT [EXPERIMENT]
 
-EXPERIMENT is small (the default, a quarter of an hour), faces (the paper's, for a GPU) or tiny (seconds, learns nothing).
+EXPERIMENT is small (the default, a quarter of an hour), faces (the paper's, for a GPU) or tiny (seconds, learns
+nothing).
 """
 
 import sys

@@ -118,6 +118,12 @@ def test_only_the_last_record_of_a_figure_counts() -> None:
     assert latest([old, other, new]) == [other, new]
 
 
+def test_an_experiment_has_only_what_its_last_settings_gave() -> None:
+    old = [record(0.9, settings="a", seed=seed) for seed in (0, 1, 2)]
+    new, other = record(0.5, settings="b", seed=0), record(0.7, settings="a", experiment="other")
+    assert latest([*old, other, new]) == [other, new]
+
+
 def test_the_table_shows_bound_and_circumstances() -> None:
     line = record(
         0.812, "published", 0.793, spread=0.1, seed=2, date="2026-01-02T03:04", hardware="abacus", commit="abcdef123"

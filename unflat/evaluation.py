@@ -80,12 +80,15 @@ class Evaluation:
                 found.append(f"{name} is {value:.3f}, beyond {bound:.3f} ({side} is better)")
         return found
 
-    def records(self, blank: Record, published: Mapping[str, float], *, floors: bool = True) -> list[Record]:
+    def records(
+        self, blank: Record, published: Mapping[str, float], *, floors: Mapping[str, tuple[float, Side]] | None = None
+    ) -> list[Record]:
         """The claims to append: `blank` (method, experiment, seed, command, seconds, …) with each figure filled in.
 
-        A figure is recorded against its published value and, with `floors`, against its floor where there are such,
-        else by itself.
+        A figure is recorded against its published value and against its floor (of `self.floors` unless others are
+        given) where there are such, else by itself.
         """
+        floors = self.floors if floors is None else floors
         unknown = set(published) - set(self.figures)
         if unknown:
             raise ValueError(
@@ -97,7 +100,7 @@ class Evaluation:
             if not math.isfinite(value):
                 continue
             usual: Side = "lower" if name.startswith(LOWER_IS_BETTER) else "higher"
-            floor, side = self.floors.get(name, (None, usual)) if floors else (None, usual)
+            floor, side = floors.get(name, (None, usual))
             spread = float(np.nanstd(self.per_image[name])) if name in self.per_image else None
             measured = replace(blank, metric=name, ours=value, better=side, spread=spread)
             bounds: list[tuple[Source, float | None]] = [("published", published.get(name)), ("floor", floor)]

@@ -107,6 +107,8 @@ class Method(nn.Module):
     asks: ClassVar[type]
     gives: ClassVar[tuple[str, ...]]
     Config: ClassVar[type]
+    recipe: ClassVar[int] = 0
+    """raised by hand where the same settings begin to give other weights: what is recorded then counts as run before"""
 
     config: Any
     extent: Extent

@@ -56,6 +56,8 @@ class Record:
     """what to type to measure it again"""
     settings: str = ""
     """digest of all that decided the run but its seed (`Experiment.digest`), so that it is not run again"""
+    table: str = ""
+    """digest of what the rows of one table have in common: rows with different ones do not stand in one table"""
     note: str = ""
     hardware: str = ""
     commit: str = ""
@@ -116,9 +118,16 @@ def recorded(folder: Path | None = None) -> list[str]:
 
 
 def latest(records: Iterable[Record]) -> list[Record]:
-    """The last record of every figure: of each experiment, metric, kind of bound and seed."""
+    """The last record of every figure: of each experiment, metric, kind of bound and seed.
+
+    An experiment whose settings changed has only what its last settings gave.
+    """
     last: dict[tuple[object, ...], Record] = {}
+    records = list(records)
+    settings = {(record.method, record.experiment): record.settings for record in records}
     for record in records:
+        if record.settings != settings[record.method, record.experiment]:
+            continue
         key = (record.method, record.experiment, record.metric, record.source, record.seed)
         last.pop(key, None)
         last[key] = record

@@ -1,5 +1,6 @@
 """A paper's table from records: order, means, spreads, shares, runs that rows have in common, and claims."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import paper_table
@@ -63,6 +64,12 @@ def test_only_the_newest_settings_of_an_experiment_are_shown_and_only_what_the_t
     assert "experiment `small`, 3000 steps" in made and "experiment `faces`\n" in made
     assert "| 9 |" not in made and "| 5 |" not in made
     assert "Not run yet" in sections(ENTRY, other)
+
+
+def test_rows_of_tables_with_other_settings_do_not_stand_side_by_side() -> None:
+    old = [replace(line, table="a") for line in lines("small/no_light", 0, 9.0) + lines("small/full", 0, 8.0)]
+    made = sections(ENTRY, old + [replace(line, table="b") for line in lines("small/full", 0, 0.5)])
+    assert row_of(made, "full")[1:3] == ["1", "0.5"] and row_of(made, "no light")[1] == "not run"
 
 
 def test_keypoints_are_summed_over_ours_and_compared_by_their_mean() -> None:

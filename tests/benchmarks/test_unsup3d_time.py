@@ -9,6 +9,7 @@ import pytest
 import unsup3d_time
 from unsup3d_time import MAD, SIDE, SLOPE, Point, curve, curve_records, level_records, points_of
 
+from unflat.records import latest
 from unflat.training.settings import to_plain
 
 
@@ -66,8 +67,8 @@ def test_recorded_minutes_take_the_last_validation_before_them(tmp_path: Path) -
     lines += [validation(40, 1.2, 0.9)]  # after 110, 280 and 400 seconds
     found = {line.metric: line.ours for line in curve_records(write_run(tmp_path, lines))}
     assert found == {
-        f"small: {SIDE} after 2 min": 1.5, f"small: {MAD} after 2 min": 1.0,
-        f"small: {SIDE} after 5 min": 1.4, f"small: {MAD} after 5 min": 1.0,
+        f"{SIDE} after 2 min": 1.5, f"{MAD} after 2 min": 1.0, f"{SIDE} after 5 min": 1.4, f"{MAD} after 5 min": 1.0,
+        f"{SIDE} at the end": 1.2, f"{MAD} at the end": 0.9,
     }  # fmt: skip
 
 
@@ -76,7 +77,20 @@ def test_the_curve_says_whose_it_is(tmp_path: Path) -> None:
         tmp_path, [training(12, 1.0), validation(12, 1.5)], experiment="small/no_light", training={"threads": 0}
     )
     line = curve_records(run)[0]
-    assert line.metric.startswith("small/no_light: ") and "threads: all" in line.note
+    assert line.experiment == "unsup3d_time, curve of small/no_light" and "threads: all" in line.note
+
+
+def test_a_curve_replaces_one_of_other_settings_as_a_whole(tmp_path: Path) -> None:
+    """Or the minutes that only the longer run had would stand among those of the shorter one."""
+    long, short = tmp_path / "long", tmp_path / "short"
+    write_run(
+        long,
+        [training(12, 1.0), validation(12, 1.5), training(50, 1.0), validation(50, 1.1)],
+        training={"threads": 1, "steps": 50},
+    )
+    write_run(short, [training(12, 1.0), validation(12, 1.2)], training={"threads": 1, "steps": 12})
+    then, now = curve_records(long), curve_records(short)
+    assert {line.metric for line in then} > {line.metric for line in now} and latest([*then, *now]) == now
 
 
 def test_the_level_is_where_both_figures_are_reached(tmp_path: Path) -> None:

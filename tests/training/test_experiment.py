@@ -87,6 +87,7 @@ def test_the_digest_is_of_all_that_decides_what_is_learned_but_the_seed() -> Non
         replace(BASE, test=Dots(5)),
         BASE.row(Row("inverted", data=Inverted)),
         BASE.row(Row("no light", {"without": frozenset({"light"})})),
+        replace(BASE, method=type("Changed", (), {"__module__": BASE.method.__module__, "recipe": 1})),
     ]
     assert len({BASE.digest, *(other.digest for other in others)}) == 1 + len(others)
 

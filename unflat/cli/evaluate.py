@@ -124,7 +124,8 @@ def _record(
     )
     # an ablation has to reach nothing: neither the published figures nor the floors are its own
     ablation = bool(changed) or experiment.applied is not None
-    path = records.append(evaluation.records(blank, {} if ablation else experiment.published, floors=not ablation))
+    bounds = ({}, {}) if ablation else (experiment.published, evaluation.floors)
+    path = records.append(evaluation.records(blank, bounds[0], floors=bounds[1]))
     print(f"recorded in {path}")
 
 

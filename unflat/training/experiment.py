@@ -82,11 +82,13 @@ class Experiment:
 
     @property
     def digest(self) -> str:
-        """Equal for experiments that learn alike but for the seed: the same method, settings, and sources of data."""
+        """Equal for experiments that learn alike but for the seed: the same method and recipe (`Method.recipe`),
+        settings, and sources of data."""
         training = to_plain(self.training)
         kept = {name: value for name, value in training.items() if name not in {*WITHOUT_EFFECT, "seed"}}
         sources = [repr(source) for source in (self.data, self.test)]
-        return digest_of(self.method.__module__, to_plain(self.config), kept, sources)
+        recipe = [self.method.recipe] if self.method.recipe else []  # type: ignore[attr-defined]
+        return digest_of(self.method.__module__, to_plain(self.config), kept, sources, *recipe)
 
 
 def made(data: Any) -> Any:

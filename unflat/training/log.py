@@ -4,9 +4,10 @@ import json
 import math
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from rich.console import Console
@@ -17,9 +18,15 @@ from unflat.training.disk import writing
 
 
 class Log:
-    """Writes to `folder`/log.jsonl and shows progress, both only if told so."""
+    """Writes to `folder`/log.jsonl and shows progress, both only if told so.
 
-    def __init__(self, folder: Path, steps: int, done: int, *, write: bool = True, quiet: bool = False) -> None:
+    `counted` is what a checkpoint kept of the steps since the last line (`Log.counted`).
+    """
+
+    def __init__(
+        self, folder: Path, steps: int, done: int, *, write: bool = True, quiet: bool = False,
+        counted: Mapping[str, Sequence[Any]] = MappingProxyType({}),
+    ) -> None:  # fmt: skip
         self.steps = steps
         self._path = folder / "log.jsonl" if write else Path(os.devnull)
         if write:
@@ -30,7 +37,7 @@ class Log:
         self._boards = _tensorboard(folder, done) if write else None
         self._console = Console(quiet=quiet)
         self._validation = ""
-        self._sums: dict[str, tuple[Any, int]] = {}
+        self._sums: dict[str, tuple[Any, int]] = {name: (total, times) for name, (total, times) in counted.items()}
         self._count = self._images = 0
         self._since = time.perf_counter()
         self._bar = Progress(
@@ -60,6 +67,10 @@ class Log:
         self._count += 1
         self._images += images
         self._bar.update(self._task, advance=1)
+
+    def counted(self) -> dict[str, tuple[float, int]]:
+        """Sums of the figures since the last line, and over how many steps."""
+        return {name: (float(total), times) for name, (total, times) in self._sums.items()}
 
     def line(self, step: int, **more: float) -> dict[str, float]:
         """Write a line with the means over the steps counted since the last one, and return them."""

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,8 @@ class Trainer:
         self._baseline: Any = None
         self._began = self._saved = time.monotonic()
         self._prepared = 0.0
+        self._counted: Callable[[], dict[str, Any]] = dict
+        """what the steps since the last line of the log add up to"""
 
     # -- the loop ------------------------------------------------------------------------------------------------
 
@@ -87,7 +89,9 @@ class Trainer:
         if training.compile:
             losses_of = torch.compile(losses_of)
         batches = self._batches()
-        with Log(self.folder, training.steps, self.step, write=self.processes.first, quiet=self.quiet) as log:
+        told: dict[str, Any] = {"write": self.processes.first, "quiet": self.quiet, "counted": self._counted()}
+        with Log(self.folder, training.steps, self.step, **told) as log:
+            self._counted = log.counted
             self.watch = Watch(self.method.symptoms(), log.before)
             if not log.before:
                 log.write(0, "prepared", {"seconds": self._prepared})
@@ -178,6 +182,7 @@ class Trainer:
         self._start_average()
         if stored is not None:
             self.step, self.history = stored.header["step"], stored.header["history"]
+            self._counted = lambda: stored.header.get("counted", {})
             self._began -= stored.header.get("seconds", 0.0)
             self._prepared = stored.header.get("prepared", 0.0)
             self.optimiser.load(stored.part("optimiser"))
@@ -239,7 +244,7 @@ class Trainer:
         if self.average is not None:
             parts["average"] = self.average.method.state_dict()
         tensors = {f"{part}/{name}": value for part, held in parts.items() for name, value in held.items()}
-        header = {**self._header(), "kind": "checkpoint", "history": self.history}
+        header = {**self._header(), "kind": "checkpoint", "history": self.history, "counted": self._counted()}
         checkpoint.save(self.folder / "checkpoints" / checkpoint.STEP_FILE.format(self.step), tensors, header)
         checkpoint.tidy(self.folder, self.training.keep, self.step)
         self._saved = time.monotonic()

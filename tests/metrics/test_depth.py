@@ -76,9 +76,8 @@ def test_a_plane_turned_inside_out_tilts_the_other_way() -> None:
     """2 - depth turns a tilt of +t into about -t, so against a plane of tilt t the twin is about 2t off."""
     scores = depth_scores(plane(10), plane(10), CAMERA)
     assert float(scores.mad_twin) == pytest.approx(20, abs=0.5)
-    assert not bool(scores.inverted)
     dented = depth_scores(2 - relief(), relief(), CAMERA)
-    assert bool(dented.inverted) and float(dented.mad_twin) < 1e-3 and float(dented.side_twin) < 1e-6
+    assert float(dented.mad_twin) < 1e-3 and float(dented.side_twin) < 1e-6
 
 
 def test_mae_is_in_units_of_depth() -> None:
@@ -199,10 +198,6 @@ def test_pictures_are_scored_one_by_one() -> None:
     assert float(scores.coverage[2]) == 0 and scores.side[2].isnan() and scores.mad[2].isnan()
     alone = depth_scores(relief(2), relief(4), CAMERA)
     assert torch.equal(scores.side[1:2], alone.side) and torch.equal(scores.mad[1:2], alone.mad)
-    mean, spread = scores.mean_and_spread()["side"]
-    assert mean == pytest.approx(float(scores.side[:2].mean()))
-    assert spread == pytest.approx(float((scores.side[0] - scores.side[1]).abs() / 2))
-    assert math.isnan(depth_scores(nothing, relief(), CAMERA).mean_and_spread()["mad"][0])
 
 
 def test_no_object_means_no_coverage_figure() -> None:

@@ -1,7 +1,7 @@
 """Training batches in an order that is a function of seed and step alone, and pieces that fit in memory."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -32,11 +32,6 @@ class PhotoBatch:
 
     def __len__(self) -> int:
         return len(self.photo)
-
-    def to(self, device: torch.device | str) -> "PhotoBatch":
-        """The same batch on another device."""
-        parts = {f.name: getattr(self, f.name) for f in fields(self)}
-        return replace(self, **{k: v.to(device, non_blocking=True) for k, v in parts.items() if v is not None})
 
     def known(self, name: str) -> Tensor:
         """What is known beside the photos: depth, mask or view; ValueError where it is not."""

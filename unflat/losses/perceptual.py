@@ -1,6 +1,5 @@
 """Pictures compared by the features of a network instead of their pixels."""
 
-import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -12,7 +11,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 def gaussian_nll(
     features: Float[Tensor, "b c i j"],
     target: Float[Tensor, "b c i j"],
-    sigma: Float[Tensor, "b i j"] | float,
+    sigma: Float[Tensor, "b i j"],
     mask: Float[Tensor, "b h w"],
 ) -> Float[Tensor, ""]:
     """(f - t)^2 / (2 sigma^2) + ln sigma (Wu et al. 2020 eq. 7), averaged over channels and all places.
@@ -21,8 +20,7 @@ def gaussian_nll(
     """
     weight = adaptive_avg_pool2d(mask, (features.shape[-2], features.shape[-1]))
     error = (features - target).square().mean(1)
-    nll = error / (2 * sigma**2) + (sigma.log() if isinstance(sigma, Tensor) else math.log(sigma))
-    return (weight * nll).mean()
+    return (weight * (error / (2 * sigma**2) + sigma.log())).mean()
 
 
 def perceptual_nll(

@@ -9,7 +9,7 @@ from torch import Tensor
 def laplacian_nll(
     image: Float[Tensor, "b c h w"],
     target: Float[Tensor, "b c h w"],
-    sigma: Float[Tensor, "b h w"] | float,
+    sigma: Float[Tensor, "b h w"],
     mask: Bool[Tensor, "b h w"],
 ) -> Float[Tensor, ""]:
     """Negative log-likelihood of `target` under Laplacians of mean `image` and standard deviation `sigma`.
@@ -18,8 +18,5 @@ def laplacian_nll(
     counting 0: dividing by the number of covered pixels would make it free to cover fewer (Wu et al. 2020 eq. 3 do).
     """
     error = (image - target).abs().mean(1)
-    if isinstance(sigma, float):
-        nll = math.sqrt(2) / sigma * error + math.log(sigma)
-    else:
-        nll = math.sqrt(2) * error / sigma + sigma.log()
+    nll = math.sqrt(2) * error / sigma + sigma.log()
     return nll.where(mask, nll.new_zeros(())).mean()

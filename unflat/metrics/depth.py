@@ -8,8 +8,7 @@ prediction.
 Everything is computed in float64 and given per picture: [b]. A picture without a common pixel scores NaN.
 """
 
-import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -40,22 +39,6 @@ class DepthScores:
 
     def __len__(self) -> int:
         return len(self.side)
-
-    @property
-    def inverted(self) -> Bool[Tensor, "b"]:
-        """True where the inside-out twin has the better normals: the relief is dented where it should bulge."""
-        return self.mad_twin < self.mad
-
-    def mean_and_spread(self) -> dict[str, tuple[float, float]]:
-        """Mean and standard deviation over the pictures that could be scored (the +- of published tables), by name."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return {name: _mean_and_spread(value[~value.isnan()]) for name, value in values.items()}
-
-
-def _mean_and_spread(values: Float[Tensor, "n"]) -> tuple[float, float]:
-    if len(values) == 0:
-        return math.nan, math.nan
-    return float(values.mean()), float(values.std(correction=0))
 
 
 def depth_scores(

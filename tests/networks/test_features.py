@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from unflat.networks.features import NoFeatures, Vgg16, feature_network
-from unflat.networks.frozen import freeze
+from unflat.networks.frozen import changing_buffers, freeze
 
 IMAGENET = torch.tensor([0.485, 0.456, 0.406])[:, None, None], torch.tensor([0.229, 0.224, 0.225])[:, None, None]
 
@@ -79,6 +79,12 @@ def test_freezing_keeps_what_a_network_does() -> None:
     assert torch.equal(freeze(network, persistent=True)(picture), before)
     assert not list(network.parameters()) and network.state_dict().keys() == stored.keys()
     assert not freeze(network, persistent=False).state_dict()
+
+
+def test_what_training_may_change_are_all_buffers_but_those_of_frozen_networks() -> None:
+    whole = torch.nn.Sequential(torch.nn.BatchNorm1d(2), freeze(torch.nn.BatchNorm1d(3), persistent=True))
+    assert [len(buffer) for buffer in changing_buffers(whole) if buffer.ndim] == [2, 2]
+    assert len(list(whole.buffers())) == 3 + 5
 
 
 @pytest.mark.parametrize(

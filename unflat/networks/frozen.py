@@ -2,8 +2,10 @@
 
 from typing import TypeVar
 
-from torch import nn
+from torch import Tensor, nn
 
+FROZEN = "is_frozen"
+"""attribute that marks them"""
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
 
 
@@ -16,4 +18,13 @@ def freeze(network: AnyModule, *, persistent: bool) -> AnyModule:
             module.register_buffer(name, parameter.detach(), persistent=persistent)
         for name, buffer in list(module.named_buffers(recurse=False)):
             module.register_buffer(name, buffer, persistent=persistent)
+    setattr(network, FROZEN, True)
     return network
+
+
+def changing_buffers(network: nn.Module) -> list[Tensor]:
+    """The buffers that training may change: all but those of frozen networks inside."""
+    if getattr(network, FROZEN, False):
+        return []
+    own = network.buffers(recurse=False)
+    return [*own, *(buffer for part in network.children() for buffer in changing_buffers(part))]

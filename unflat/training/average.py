@@ -5,6 +5,7 @@ import copy
 import torch
 
 from unflat.method import Method
+from unflat.networks.frozen import changing_buffers
 
 
 class RunningAverage:
@@ -16,8 +17,8 @@ class RunningAverage:
 
     @torch.no_grad()
     def follow(self, method: Method, step: int) -> None:
-        """Move towards the weights after `step`, faster in the first steps; buffers are copied."""
+        """Move towards the weights after `step`, faster in the first steps; buffers that change are copied."""
         decay = min(self.decay, (1 + step) / (10 + step))
         torch._foreach_lerp_(list(self.method.parameters()), list(method.parameters()), 1 - decay)
-        for ours, theirs in zip(self.method.buffers(), method.buffers(), strict=True):
+        for ours, theirs in zip(changing_buffers(self.method), changing_buffers(method), strict=True):
             ours.copy_(theirs)

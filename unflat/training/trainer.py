@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from unflat.evaluation import Evaluation, average_depth, evaluate
 from unflat.kernels.threads import share_threads
 from unflat.method import Losses, Method
+from unflat.networks.frozen import changing_buffers
 from unflat.training import checkpoint
 from unflat.training.average import RunningAverage
 from unflat.training.devices import channels_last, device_of, keep_freed_memory, length, moved, uses_bf16
@@ -102,7 +103,7 @@ class Trainer:
                 with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
                     losses = losses_of(batch, step)
                 norm, loss = self._learn(losses, step)
-                self.processes.share(self.method.buffers())
+                self.processes.share(changing_buffers(self.method))
                 if self.method.update(step):
                     batches = self._restructured()
                 if self.average is not None:
@@ -177,6 +178,7 @@ class Trainer:
             torch.manual_seed(seed_of(self.training.seed, -1))
             began = time.monotonic()
             self.method.prepare(self.data)
+            self.processes.share(self.method.buffers())
             self._prepared = time.monotonic() - began
         self.optimiser = Optimiser(self.method.parameter_groups(), _names(self.method), self.training.rate)
         self._start_average()

@@ -214,7 +214,7 @@ def test_options_named_in_the_docs_exist(capsys: pytest.CaptureFixture[str]) -> 
     for command in ("train unsup3d", "predict", "evaluate", "demo", "data inspect", "data faces", "list", "show"):
         main([*command.split(), "--help"])
         known |= set(re.findall(r"--[a-z][\w.-]*", capsys.readouterr().out))
-    known |= {"--help", "--debug", "--version", "--check"}
+    known |= {"--help", "--debug", "--version", "--check", "--nproc-per-node"}  # the last is of torchrun
     for script in (ROOT / "benchmarks").glob("*.py"):
         known |= set(re.findall(r'"(--[a-z][\w-]*)"', script.read_text()))
     for page in PAGES:

@@ -115,7 +115,8 @@ def desk(tmp_path: Path, shipped: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     shutil.copy(SAMPLES / "frontal.jpg", tmp_path / "me.jpg")
     portrait = np.asarray(Image.open(tmp_path / "me.jpg").resize((160, 200)))
     write_video(tmp_path / "me.mp4", [portrait] * 3)
-    shutil.copytree(shipped / "small", tmp_path / "runs" / "small")
+    for run in ("small", "small-seed1"):
+        shutil.copytree(shipped / "small", tmp_path / "runs" / run)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(checkpoint, "SHIPPED", shipped)
     monkeypatch.setattr(records, "CHECKOUT", tmp_path)

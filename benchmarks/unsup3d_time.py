@@ -120,22 +120,17 @@ def curve_records(folder: Path) -> list[Record]:
         if reached and points[-1].seconds > 60 * SHARE_THERE * minutes:
             there[f"after {minutes} min"] = reached[-1]
     there["at the end"] = points[-1]
-    run = {
-        "experiment": f"unsup3d_time, curve of {name}",
-        "settings": digest_of(settings["config"], settings["training"]),
-    }
+    run, digest = f"unsup3d_time, curve of {name}", digest_of(settings["config"], settings["training"])
     lines = []
     for when, p in there.items():
         note = f"validation, {p.step} steps, {p.seconds / 60:.1f} min of training, threads: {threads}"
         for metric, value in ((SIDE, p.side), (MAD, p.mad)):
-            lines.append(figure(f"{metric} {when}", value, note=note, seconds=p.seconds, **run))
+            lines.append(figure(f"{metric} {when}", value, run, note=note, seconds=p.seconds, settings=digest))
     return lines
 
 
-def figure(metric: str, ours: float, **more: Any) -> Record:
-    return Record(
-        **{"method": "speed", "experiment": "unsup3d_time", "metric": metric, "ours": ours, "better": "lower", **more}
-    )
+def figure(metric: str, ours: float, experiment: str = "unsup3d_time", **more: Any) -> Record:
+    return Record("speed", experiment, metric, ours, **{"better": "lower", **more})
 
 
 # -- to a level --------------------------------------------------------------------------------------------------------

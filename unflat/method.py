@@ -108,7 +108,7 @@ class Method(nn.Module):
     gives: ClassVar[tuple[str, ...]]
     Config: ClassVar[type]
     recipe: ClassVar[int] = 0
-    """raised by hand where the same settings begin to give other weights: what is recorded then counts as run before"""
+    """raised by hand where the same settings begin to give other weights: recorded rows of tables are then run again"""
 
     config: Any
     extent: Extent

@@ -76,7 +76,9 @@ def test_a_plane_turned_inside_out_tilts_the_other_way() -> None:
     """2 - depth turns a tilt of +t into about -t, so against a plane of tilt t the twin is about 2t off."""
     scores = depth_scores(plane(10), plane(10), CAMERA)
     assert float(scores.mad_twin) == pytest.approx(20, abs=0.5)
+    assert not bool(scores.mad_twin < scores.mad)
     dented = depth_scores(2 - relief(), relief(), CAMERA)
+    assert bool(dented.mad_twin < dented.mad)
     assert float(dented.mad_twin) < 1e-3 and float(dented.side_twin) < 1e-6
 
 

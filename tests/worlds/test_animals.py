@@ -217,16 +217,16 @@ def test_a_mark_covers_about_a_tenth_of_the_front() -> None:
 
 def test_a_breed_has_the_same_features_in_its_own_measures() -> None:
     """What is drawn by choice is the same in all; what is measured varies by about `OWN` as much as among all."""
-    kin = [random_animal(np.random.default_rng([n]), False, 1) for n in range(40)]
-    all_kinds = [scene(n) for n in range(40)]
+    kin = [random_animal(np.random.default_rng([n]), False, 1) for n in range(60)]
+    all_kinds = [scene(n) for n in range(60)]
     features = [[*(s.coat.pattern > 0).tolist(), len(s.head.rest), s.coat.iris.argmax(), s.coat.ear_tip] for s in kin]
     assert all(feature == features[0] for feature in features)
     assert len({str((s.coat.pattern > 0).tolist()) for s in all_kinds}) > 1
     for measure in (lambda s: s.head.muzzle.centre[2], lambda s: s.coat.spacing, lambda s: s.coat.fur_strength):
         spread, among_all = (np.std([measure(s) for s in scenes]) for scenes in (kin, all_kinds))
-        assert spread == pytest.approx(OWN * among_all, rel=0.35)
+        assert spread == pytest.approx(OWN * among_all, rel=0.3)
     views = [s.view for s in kin]
-    assert np.degrees(np.std(views, axis=0)[1]) == pytest.approx(45 / math.sqrt(3), rel=0.25)  # poses are as free
+    assert np.degrees(np.std(views, axis=0)[1]) == pytest.approx(45 / math.sqrt(3), rel=0.2)  # poses are as free
 
 
 def test_breeds_differ_and_marks_are_on_either_side() -> None:

@@ -124,8 +124,8 @@ def _record(
     )
     # an ablation has to reach nothing: neither the published figures nor the floors are its own
     ablation = bool(changed) or experiment.applied is not None
-    bounds = ({}, {}) if ablation else (experiment.published, evaluation.floors)
-    path = records.append(evaluation.records(blank, bounds[0], floors=bounds[1]))
+    published, floors = ({}, {}) if ablation else (experiment.published, evaluation.floors)
+    path = records.append(evaluation.records(blank, published, floors=floors))
     print(f"recorded in {path}")
 
 

@@ -1,6 +1,5 @@
 """`unflat train`: learn from photos. Its options are built for the one method that is asked for."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, make_dataclass, replace
 from pathlib import Path
@@ -64,7 +63,9 @@ def train(arguments: Sequence[str]) -> None:
         if options.data and options.data.partition(":")[0] not in WORLDS:
             options = _looked_at(options, arguments, data)
         run = _trained(options, data, validation)
-        if int(os.environ.get("RANK", "0")):  # torchrun's others say nothing
+        from unflat.training.parallel import Processes
+
+        if not Processes.join().first:  # one is enough to say it
             return
         weights = run.folder / "weights.safetensors"
         print("".join(f"\nwarning: {warning}" for warning in run.warnings))

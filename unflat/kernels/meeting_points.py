@@ -8,6 +8,7 @@ plain differences of neighbouring 1/depth, never degenerate, so the plane of a v
 however steeply it is seen.
 """
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -38,7 +39,7 @@ def meeting_points(
     seen, depth is `far` and the coordinates are -1, without gradient.
     """
     if depth.device.type == "cpu" and depth.dtype == torch.float32 and _loops() is not None:
-        return meeting_points_numba(depth, seen, matrix, origin, camera, far)
+        return _met(depth, seen, matrix, origin, camera, far)
     return meeting_points_torch(depth, seen, matrix, origin, camera, far)
 
 
@@ -93,19 +94,6 @@ def nearness_planes(depth: Float[Tensor, "b h w"]) -> Float[Tensor, "b 3 2 cells
     return torch.stack([a, b, corner - a * u - b * v], 1).flatten(3)
 
 
-@torch.compiler.disable
-def meeting_points_numba(
-    depth: Float[Tensor, "b h w"],
-    seen: Int[Tensor, "b h w"],
-    matrix: Float[Tensor, "b 3 3"],
-    origin: Float[Tensor, "b 3"],
-    camera: Pinhole,
-    far: float,
-) -> Met:
-    """The loops that a CPU runs, with their gradient."""
-    return _Met.apply(depth, seen, matrix, origin, camera, far)  # type: ignore[no-untyped-call]
-
-
 class _Met(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -133,6 +121,9 @@ class _Met(torch.autograd.Function):
             *_arrays(t, canonical, mask, of_depth, of_canonical, of_near, of_matrix, of_origin),
         )  # fmt: skip
         return -of_near * near * near, None, of_matrix.float(), of_origin.float(), None, None
+
+
+_met: Callable[..., Met] = torch.compiler.disable(_Met.apply)  # type: ignore[no-untyped-call]
 
 
 def _arrays(*tensors: Tensor) -> list[Any]:

@@ -60,8 +60,8 @@ def turned_weight(step: int, warmup: int) -> float:
 def past_range(free_turn: Float[Tensor, "b 3"]) -> Float[Tensor, ""]:
     """How far turns, before tanh holds them in their range, are past what it passes on well; times a weight (ours).
 
-    At the end of the range tanh lets no gradient through: views that once all went there, because what is looked at
-    from far aside covers little and so costs little, would stay. This is felt there.
+    At the end of the range tanh lets no gradient through, and views that once all went there would stay. This is felt
+    there.
     """
     return RANGE_WEIGHT * (free_turn.abs() - RANGE).clamp_min(0).mean()
 

@@ -54,7 +54,7 @@ class Scale:
     """rows at a time"""
 
 
-SCALES = {"small": Scale("small", 2000, jobs=2), "paper": Scale("faces"), "tiny": Scale("tiny", jobs=2)}
+SCALES = {"small": Scale("small", jobs=2), "paper": Scale("faces"), "tiny": Scale("tiny", jobs=2)}
 
 
 @dataclass(frozen=True)

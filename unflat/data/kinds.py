@@ -2,9 +2,56 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
+import torch
+
+from unflat.geometry.cameras import Cameras, Pinhole
+from unflat.geometry.rotations import Rigid
+from unflat.geometry.similarities import Similarity
+
+Space = Literal["box", "contracted", "ndc"]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Where the scene of a capture lies, in the frame that its cameras are given in (the scene's frame).
+
+    The scene's frame is chosen so that what matters lies within one unit of its origin, z pointing up.
+    """
+
+    space: Space = "box"
+    """box: all there is lies in `box`. contracted: `box` is what matters most, and there is no end to the rest; beyond
+    the cube of side 2 about the origin it is brought in. ndc: seen from one side only, through a window"""
+    box: tuple[float, float, float, float, float, float] = (-1.0, -1.0, -1.0, 1.0, 1.0, 1.0)
+    """least x, y, z, then largest"""
+    near: float = 0.05
+    """along z of the cameras: nothing stands nearer"""
+    far: float = 10.0
+    """along z: nothing that can be told from the horizon stands further"""
+    background: tuple[float, float, float] | None = None
+    """what is seen where nothing is, in [0, 1]; None if the pictures have no such place"""
+    window: tuple[float, float] = (1.0, 1.0)
+    """ndc: half of the picture's width and height at distance 1, in units of that distance"""
+    world_scale: float = 1.0
+    """with the next two, how the files' own frame lies to the scene's: x_world = scale * rotation @ x + shift"""
+    world_rotation: tuple[float, ...] = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+    """row by row"""
+    world_shift: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+    @property
+    def world_from_scene(self) -> Similarity:
+        """What takes the scene's frame to that of the files, which is in metres if they are."""
+        rotation = np.array(self.world_rotation, np.float64).reshape(3, 3)
+        return Similarity(self.world_scale, rotation, np.array(self.world_shift, np.float64))
+
+    def placed(self, world_from_scene: Similarity) -> "Scene":
+        """The scene with another place in the files' frame."""
+        rotation = tuple(world_from_scene.rotation.reshape(-1).tolist())
+        x, y, z = world_from_scene.translation.tolist()
+        return replace(self, world_scale=float(world_from_scene.scale), world_rotation=rotation, world_shift=(x, y, z))
 
 
 @dataclass(frozen=True)
@@ -14,7 +61,9 @@ class Extent:
     count: int
     """pictures in the training set"""
     size: tuple[int, int]
-    """height and width of a picture in pixels"""
+    """height and width of a picture in pixels; of a capture, of its largest picture"""
+    scene: Scene | None = None
+    """of a capture"""
 
 
 class Skipped(NamedTuple):
@@ -86,3 +135,118 @@ class Photos:
         sliced = ("rgb", *self.known, *(() if self.framing is None else ("framing",)))
         parts = {name: getattr(self, name)[index] for name in sliced}
         return replace(self, **parts, names=tuple(self.names[int(i)] for i in chosen))
+
+
+@dataclass(frozen=True)
+class Points:
+    """Points of the scene that structure from motion has found."""
+
+    places: np.ndarray
+    """float64 [m, 3], in the frame of the cameras"""
+    colours: np.ndarray
+    """uint8 [m, 3]"""
+    seen_in: np.ndarray
+    """int [m], in how many pictures; 0 where that is not known"""
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+
+@dataclass(frozen=True)
+class Capture:
+    """Posed pictures of one still scene, which may be of different sizes.
+
+    Pixels of all pictures lie one after the other, picture by picture and row by row: ray r of picture i is pixel
+    `first[i] + r`. Cameras are OpenCV's, in the scene's frame (`Scene`).
+    """
+
+    pixels: np.ndarray
+    """uint8 [p, 3], or [p, 4] with straight (not premultiplied) opacity; may be memory-mapped"""
+    pinholes: Sequence[Pinhole]
+    """camera of each picture, or its `Lens`"""
+    scene_from_camera: np.ndarray
+    """float64 [n, 4, 4]"""
+    names: Sequence[str]
+    """where each picture comes from"""
+    scene: Scene
+    mask: np.ndarray | None = None
+    """bool [p], False where pixels show what does not belong to the scene, and are to be left out"""
+    depth: np.ndarray | None = None
+    """float32 [p], along z, in the scene's unit; NaN where it is not known"""
+    normals: np.ndarray | None = None
+    """float32 [p, 3], unit, in the camera's frame; truth that only evaluation may look at"""
+    points: Points | None = None
+    skipped: Sequence[Skipped] = ()
+    """pictures that were named and could not be used"""
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @cached_property
+    def first(self) -> np.ndarray:
+        """int64 [n + 1]: the pixel that each picture begins with, and the number of all pixels."""
+        return np.concatenate([[0], np.cumsum([p.width * p.height for p in self.pinholes])]).astype(np.int64)
+
+    @property
+    def has_alpha(self) -> bool:
+        """Whether pictures say where nothing is."""
+        return bool(self.pixels.shape[1] == 4)
+
+    @property
+    def extent(self) -> Extent:
+        size = max((p.height, p.width) for p in self.pinholes)
+        return Extent(count=len(self), size=size, scene=self.scene)
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """Names of the optional fields that are there."""
+        return tuple(n for n in ("mask", "depth", "normals", "points") if getattr(self, n) is not None)
+
+    def picture(self, index: int, field: str = "pixels") -> np.ndarray:
+        """[h, w, ...]: a field of one picture, without a copy. ValueError if the capture has no such field."""
+        values = getattr(self, field)
+        if values is None:
+            raise ValueError(f"this capture has no {field}")
+        pinhole = self.pinholes[index]
+        part = values[self.first[index] : self.first[index + 1]]
+        return np.reshape(part, (pinhole.height, pinhole.width, *values.shape[1:]))
+
+    def rgb(self, index: int) -> np.ndarray:
+        """float32 [h, w, 3] in [0, 1]: a picture, laid on the scene's background where it is transparent."""
+        pixels = self.picture(index).astype(np.float32) / 255
+        return pixels if not self.has_alpha else on_background(pixels, self.scene.background)
+
+    def cameras(self, index: int) -> Cameras:
+        """The camera of one picture, to be asked for."""
+        scene_from_camera = torch.from_numpy(np.asarray(self.scene_from_camera[index], np.float64))
+        pose = Rigid(scene_from_camera[None, :3, :3], scene_from_camera[None, :3, 3]).inverse
+        return Cameras(self.pinholes[index], Rigid(pose.rotation.float(), pose.translation.float()))
+
+    def __getitem__(self, index: slice | np.ndarray | list[int]) -> "Capture":
+        """Some of the pictures. A slice of step one shares the pixels' memory, anything else copies."""
+        chosen = np.arange(len(self))[index]
+        if len(chosen) and np.array_equal(chosen, np.arange(chosen[0], chosen[0] + len(chosen))):
+            pixels: slice | np.ndarray = slice(self.first[chosen[0]], self.first[chosen[-1] + 1])
+        else:
+            ranges = [np.arange(self.first[i], self.first[i + 1]) for i in chosen]
+            pixels = np.concatenate(ranges) if ranges else np.zeros(0, np.int64)
+        return replace(
+            self,
+            pixels=self.pixels[pixels],
+            mask=None if self.mask is None else self.mask[pixels],
+            depth=None if self.depth is None else self.depth[pixels],
+            normals=None if self.normals is None else self.normals[pixels],
+            pinholes=[self.pinholes[i] for i in chosen],
+            scene_from_camera=self.scene_from_camera[chosen],
+            names=tuple(self.names[i] for i in chosen),
+        )
+
+
+WHITE = (1.0, 1.0, 1.0)
+
+
+def on_background(pixels: np.ndarray, background: tuple[float, float, float] | None) -> np.ndarray:
+    """[..., 4] with straight opacity, in [0, 1], as [..., 3] laid on a colour (white unless given)."""
+    opacity = pixels[..., 3:]
+    colour = np.asarray(WHITE if background is None else background, pixels.dtype)
+    return pixels[..., :3] * opacity + (1 - opacity) * colour

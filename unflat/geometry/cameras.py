@@ -39,11 +39,21 @@ class Pinhole:
         """The same camera with its principal point moved by (dx, dy) pixels."""
         return replace(self, cx=self.cx + dx, cy=self.cy + dy)
 
+    def cropped(self, left: int, top: int, width: int, height: int) -> "Pinhole":
+        """The camera of a part of the picture, which begins at pixel (left, top)."""
+        return replace(self, cx=self.cx - left, cy=self.cy - top, width=width, height=height)
+
     def rays(self, device: torch.device | None = None, dtype: torch.dtype = torch.float32) -> Float[Tensor, "h w 3"]:
         """K^-1 (u, v, 1) at every pixel centre: a point is its depth times this."""
-        u = (torch.arange(self.width, device=device, dtype=dtype) + 0.5 - self.cx) / self.fx
-        v = (torch.arange(self.height, device=device, dtype=dtype) + 0.5 - self.cy) / self.fy
+        u = torch.arange(self.width, device=device, dtype=dtype) + 0.5
+        v = torch.arange(self.height, device=device, dtype=dtype) + 0.5
         y, x = torch.meshgrid(v, u, indexing="ij")
+        return self.directions(torch.stack([x, y], -1))
+
+    def directions(self, pixels: Float[Tensor, "*b 2"]) -> Float[Tensor, "*b 3"]:
+        """K^-1 (u, v, 1) at pixel coordinates (u, v)."""
+        u, v = pixels.unbind(-1)
+        x, y = (u - self.cx) / self.fx, (v - self.cy) / self.fy
         return torch.stack([x, y, torch.ones_like(x)], -1)
 
     def project(self, points: Float[Tensor, "*b 3"]) -> Float[Tensor, "*b 2"]:
@@ -54,7 +64,17 @@ class Pinhole:
 
 @dataclass(frozen=True)
 class Cameras:
-    """Cameras that share one pinhole, each at its own place in the world."""
+    """Cameras that share one pinhole (or `Lens`), each at its own place in the world."""
 
     pinhole: Pinhole
     camera_from_world: Rigid
+
+    def __len__(self) -> int:
+        return len(self.camera_from_world.translation)
+
+    def __getitem__(self, index: slice) -> "Cameras":
+        return Cameras(self.pinhole, self.camera_from_world[index])
+
+    def rows(self, first: int, last: int) -> "Cameras":
+        """The cameras of rows `first` to `last` - 1 of the pictures."""
+        return Cameras(self.pinhole.cropped(0, first, self.pinhole.width, last - first), self.camera_from_world)

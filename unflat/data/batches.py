@@ -105,15 +105,15 @@ def _rows(maps: np.ndarray, index: np.ndarray, flipped: np.ndarray) -> np.ndarra
 
 def _order(count: int, seed: int, epoch: int) -> np.ndarray:
     """A permutation of `count` photos: the order of their hashes."""
-    return np.argsort(_hash(seed, epoch, 0, np.arange(count)), kind="stable")
+    return np.argsort(hashed(seed, epoch, 0, np.arange(count)), kind="stable")
 
 
 def _mirrored(index: np.ndarray, seed: int, epoch: np.ndarray) -> np.ndarray:
     """Whether each photo is mirrored in its epoch: the top bit of another hash."""
-    return _hash(seed, epoch, 1, index) >> np.uint64(63) == 1
+    return hashed(seed, epoch, 1, index) >> np.uint64(63) == 1
 
 
-def _hash(*words: int | np.ndarray) -> np.ndarray:
+def hashed(*words: int | np.ndarray) -> np.ndarray:
     """64 well-mixed bits of several integers (the finaliser of splitmix64 after each), the same on every machine and
     for every version of numpy, which its generators do not promise."""
     state = np.zeros(1, np.uint64)

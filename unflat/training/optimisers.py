@@ -6,9 +6,68 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from unflat.kernels.touched_adam import update_rows
 from unflat.method import Group
 
-RULES: dict[str, Callable[..., torch.optim.Optimizer]] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+
+def values_of(gradient: Tensor) -> Tensor:
+    """The numbers of a gradient: of a sparse one those that are kept."""
+    return gradient._values() if gradient.is_sparse else gradient
+
+
+def clip(parameters: Sequence[nn.Parameter], largest: float, norm: Tensor) -> None:
+    """Scale all gradients down so that their common norm, which is `norm`, is at most `largest`."""
+    dense = [p for p in parameters if p.grad is not None and not p.grad.is_sparse]
+    nn.utils.clip_grads_with_norm_(dense, largest, norm)
+    share = (largest / (norm + 1e-6)).clamp_max(1.0)  # as torch does it
+    for gradient in (p.grad for p in parameters if p.grad is not None and p.grad.is_sparse):
+        gradient._values().mul_(share.to(gradient.dtype))
+
+
+class TouchedAdam(torch.optim.Optimizer):
+    """Adam that changes only what a step has touched (see `kernels/touched_adam.py`).
+
+    Of a sparse gradient these are its rows; of a dense one the entries that are not exactly zero.
+    """
+
+    def __init__(self, params: Any, fused: bool = False, **_: Any) -> None:
+        super().__init__(params, {"lr": 0.0})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            if group["weight_decay"]:
+                raise ValueError("the rule touched knows no decay: what is not touched does not change")
+            for parameter in (p for p in group["params"] if p.grad is not None):
+                touched, values = _touched(parameter.grad)
+                columns = values.shape[1]
+                state = self.state[parameter]
+                if not state:
+                    state["mean"], state["square"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
+                    rows = parameter.numel() // columns
+                    state["count"] = torch.zeros(rows, dtype=torch.int32, device=parameter.device)
+                tables = (part.view(-1, columns) for part in (parameter, state["mean"], state["square"]))
+                table, mean, square = tables
+                numbers = {"rate": group["lr"], "betas": group["betas"], "eps": group["eps"]}
+                update_rows(table, touched, values, mean, square, state["count"], **numbers)
+
+
+def _touched(gradient: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows and their gradients [n, c]; of a dense gradient every entry is a row."""
+    if not gradient.is_sparse:
+        flat = gradient.reshape(-1, 1)
+        touched = flat[:, 0].nonzero()[:, 0]
+        return touched, flat[touched]
+    gradient = gradient.coalesce()  # nothing to do unless several losses met
+    touched = gradient._indices()[0]
+    return touched, gradient._values().reshape(len(touched), -1)
+
+
+RULES: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "touched": TouchedAdam,
+}
 
 
 class Optimiser:
@@ -90,4 +149,6 @@ def _like(parameter: nn.Parameter, value: Tensor) -> Tensor:
     if value.dim() == 0:  # the count of updates
         fused_on_gpu = parameter.device.type == "cuda"
         return value.clone().to(parameter.device if fused_on_gpu else "cpu")
+    if value.shape != parameter.shape:  # a count of every row
+        return value.clone().to(parameter.device)
     return torch.empty_like(parameter, requires_grad=False).copy_(value)

@@ -20,7 +20,7 @@ from unflat.training.devices import channels_last, device_of, keep_freed_memory,
 from unflat.training.disk import writing
 from unflat.training.lock import alone
 from unflat.training.log import Log
-from unflat.training.optimisers import Optimiser
+from unflat.training.optimisers import Optimiser, clip, values_of
 from unflat.training.parallel import Processes
 from unflat.training.samples import save_samples
 from unflat.training.schedules import rate_factor
@@ -118,11 +118,11 @@ class Trainer:
         losses.total.backward()  # type: ignore[no-untyped-call]
         parameters = self.optimiser.parameters
         loss = self.processes.average(parameters, losses.total.detach())
-        norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        norm = nn.utils.get_total_norm([values_of(p.grad) for p in parameters if p.grad is not None])
         if not torch.isfinite(norm + loss):
             self._stop(losses, step)  # before clipping, which would spread a NaN to every gradient
         if self.training.clip:
-            nn.utils.clip_grads_with_norm_(parameters, self.training.clip, norm)
+            clip(parameters, self.training.clip, norm)
         self.optimiser.step(step, rate_factor(self.training, step))
         return norm, loss
 
@@ -132,7 +132,8 @@ class Trainer:
         bad = [f"the loss {name!r} is {value}" for name, value in terms.items() if not math.isfinite(value)]
         if not bad:
             named = ((self.optimiser.names[p], p.grad) for p in self.optimiser.parameters if p.grad is not None)
-            bad = [f"the gradient of {name} is not finite" for name, grad in named if not grad.isfinite().all()][:3]
+            lost = (name for name, gradient in named if not values_of(gradient).isfinite().all())
+            bad = [f"the gradient of {name} is not finite" for name in lost][:3]
         if self.processes.first:
             self._save()
         reason = ", ".join(bad) or "another process has a loss or gradient that is not finite"

@@ -1,0 +1,70 @@
+"""The spaces that a scene lies in, and rays in them.
+
+box         rays and points as they are
+contracted  all of space in a cube of side 4: the cube of side 2 about the origin stays, what is beyond is brought in
+            (Barron et al. 2022, mip-NeRF 360, eq. 10, with the largest coordinate as the norm, which suits grids)
+ndc         normalised device coordinates for what is seen from one side (Mildenhall et al. 2020, appendix C): straight
+            rays stay straight, the near plane z = 1 becomes -1 and the horizon 1
+"""
+
+from dataclasses import dataclass, fields
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+CONTRACTED = (-2.0, -2.0, -2.0, 2.0, 2.0, 2.0)
+"""where contracted points lie"""
+
+
+@dataclass(frozen=True)
+class Rays:
+    """Rays x = origin + t * direction in the coordinates in which a field is asked, for t from `near` to `far`."""
+
+    origins: Float[Tensor, "r 3"]
+    directions: Float[Tensor, "r 3"]
+    """unit"""
+    sights: Float[Tensor, "r 3"]
+    """unit, in the scene's own frame whatever the space: what a colour that depends on the direction is asked with"""
+    near: Float[Tensor, "r"]
+    far: Float[Tensor, "r"]
+    index: Int[Tensor, "r"]
+    """a number of its own for each, by which what is drawn at random is drawn"""
+
+    def __len__(self) -> int:
+        return len(self.near)
+
+    def __getitem__(self, chosen: "slice | Tensor") -> "Rays":
+        return Rays(*(getattr(self, f.name)[chosen] for f in fields(self)))
+
+
+def contracted(points: Float[Tensor, "*b 3"]) -> Float[Tensor, "*b 3"]:
+    """x where no coordinate is beyond 1; else x / m * (2 - 1 / m), where m is the largest coordinate's amount."""
+    largest = points.abs().amax(-1, keepdim=True).clamp_min(1)
+    return points * ((2 - 1 / largest) / largest)
+
+
+def expanded(points: Float[Tensor, "*b 3"]) -> Float[Tensor, "*b 3"]:
+    """The points whose contractions these are; what is at the cube's faces lies a million units out."""
+    largest = points.abs().amax(-1, keepdim=True).clamp(1, 2 - 1e-6)
+    return points * (1 / (2 - largest) / largest)
+
+
+def window_rays(
+    origins: Float[Tensor, "r 3"], directions: Float[Tensor, "r 3"], window: tuple[float, float]
+) -> tuple[Float[Tensor, "r 3"], Float[Tensor, "r 3"]]:
+    """Rays in normalised device coordinates: origins on the near plane, and directions that reach the horizon at t = 1.
+
+    The camera looks along +z from z <= 0, the near plane is z = 1, and `window` is half its width and height.
+    """
+    origins = origins + (1 - origins[:, 2:]) / directions[:, 2:] * directions
+    size = origins.new_tensor(window)
+    there = origins[:, :2] / size  # z is 1
+    slope = directions[:, :2] / directions[:, 2:] / size - there
+    near = torch.full_like(origins[:, 2:], -1.0)
+    return torch.cat([there, near], 1), torch.cat([slope, torch.full_like(near, 2.0)], 1)
+
+
+def window_depth(z: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
+    """The distance from the plane z = 0 of what has the third normalised device coordinate `z`, from -1 to 1."""
+    return 2 / (1 - z).clamp_min(1e-6)

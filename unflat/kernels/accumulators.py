@@ -1,0 +1,48 @@
+"""Where loops add up gradients of large tables of which a step touches little; what was touched as sparse tensors."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Accumulator:
+    """A table of zeros to add to, and which rows were added to. Loops set `seen` and list rows in `touched`."""
+
+    values: np.ndarray
+    """float32 [rows, channels]"""
+    seen: np.ndarray
+    """bool [rows]"""
+    touched: np.ndarray
+    """int64 [rows]"""
+
+    def taken(self, count: int) -> Tensor:
+        """The first `count` touched rows as a sparse tensor; the table is zero again."""
+        from unflat.kernels.accumulators_cpu import gathered
+
+        rows, values = self.touched[:count].copy(), np.empty((count, self.values.shape[1]), np.float32)
+        gathered(self.values, self.seen, rows, values)
+        return sparse_rows(torch.from_numpy(rows), torch.from_numpy(values), len(self.values))
+
+
+def sparse_rows(rows: Tensor, values: Tensor, count: int) -> Tensor:
+    """A sparse tensor [count, channels] that holds `values` [n, channels] in different rows, in any order."""
+    # each row stands once, which is all that what reads it needs; sorting them would cost more than adding them up
+    return torch.sparse_coo_tensor(
+        rows[None], values, (count, values.shape[1]), check_invariants=False, is_coalesced=True
+    )
+
+
+@lru_cache(maxsize=8)
+def accumulator(rows: int, channels: int) -> Accumulator:
+    """A table of this size, kept between steps: making and clearing one anew would cost more than a step."""
+    return Accumulator(np.zeros((rows, channels), np.float32), np.zeros(rows, bool), np.empty(rows, np.int64))
+
+
+def forget_accumulators(*_: Any) -> None:
+    """Give the memory back, as after a grid has grown."""
+    accumulator.cache_clear()

@@ -1,0 +1,86 @@
+"""Adam for large tables of which a step touches few rows: only these change, and each counts its own updates.
+
+One function with two back ends: a loop in numba (CPU, float32), and the readable PyTorch twin. What no ray has met
+keeps its value to the bit, where ordinary Adam would move it on by old gradients (Sun et al. 2022, DVGO, call it
+masked).
+"""
+
+from functools import cache, lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+COUNTED = 4096
+"""updates of a row after which the corrections for a young mean are as good as 1"""
+
+
+@torch.no_grad()
+def update_rows(
+    table: Float[Tensor, "rows c"],
+    touched: Int[Tensor, "n"],
+    gradient: Float[Tensor, "n c"],
+    mean: Float[Tensor, "rows c"],
+    square: Float[Tensor, "rows c"],
+    count: Int[Tensor, "rows"],
+    *,
+    rate: float,
+    betas: tuple[float, float],
+    eps: float,
+) -> None:
+    """One update in place (Kingma and Ba 2015, algorithm 1) of the rows `touched`, each named once.
+
+    `mean` and `square` are the running means of the gradient and of its square, `count` (int32) how often each row was
+    updated.
+    """
+    loop = _loop()
+    if table.device.type == "cpu" and table.dtype == torch.float32 and loop is not None:
+        arrays = (part.detach().numpy() for part in (table, touched, gradient.contiguous(), mean, square, count))
+        numbers = (np.float32(rate), np.float32(betas[0]), np.float32(betas[1]), np.float32(eps))
+        loop(*arrays, *numbers, *_corrections(betas))
+        return
+    update_rows_torch(table, touched, gradient, mean, square, count, rate=rate, betas=betas, eps=eps)
+
+
+@torch.no_grad()
+def update_rows_torch(
+    table: Float[Tensor, "rows c"],
+    touched: Int[Tensor, "n"],
+    gradient: Float[Tensor, "n c"],
+    mean: Float[Tensor, "rows c"],
+    square: Float[Tensor, "rows c"],
+    count: Int[Tensor, "rows"],
+    *,
+    rate: float,
+    betas: tuple[float, float],
+    eps: float,
+) -> None:
+    """The readable twin."""
+    (b1, b2), times = betas, count[touched] + 1
+    m, v = b1 * mean[touched] + (1 - b1) * gradient, b2 * square[touched] + (1 - b2) * gradient.square()
+    mean[touched], square[touched], count[touched] = m, v, times
+    age = times.clamp_max(COUNTED).double()[:, None]
+    m, v = m / (1 - b1**age).to(m.dtype), v / (1 - b2**age).to(v.dtype)
+    table[touched] -= rate * m / (v.sqrt() + eps)
+
+
+@lru_cache(maxsize=16)
+def _corrections(betas: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
+    """1 / (1 - beta^n) for n up to `COUNTED`."""
+    age = np.arange(COUNTED + 1, dtype=np.float64)
+    age[0] = 1
+    b1, b2 = betas
+    return (1 / (1 - b1**age)).astype(np.float32), (1 / (1 - b2**age)).astype(np.float32)
+
+
+@torch.compiler.disable
+@cache
+def _loop() -> Any:
+    """The compiled loop, or None without numba."""
+    try:
+        from unflat.kernels import touched_adam_cpu
+    except ModuleNotFoundError:
+        return None
+    return touched_adam_cpu.update

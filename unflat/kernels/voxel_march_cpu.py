@@ -1,0 +1,182 @@
+"""The numba loops of `voxel_march`: rays through a voxel grid of densities and spherical harmonics, and back."""
+
+from typing import Any
+
+import numpy as np
+
+from unflat.kernels.walking_cpu import compiled, contracted, first_step, index, inlined, into_box, jittered, next_sample
+
+ONE = np.float32(1)
+SURELY = np.float32(15)  # the softplus of what is larger is itself
+
+
+@inlined
+def fill_harmonics(d: Any, bands: int, into: Any) -> None:
+    """See `geometry.spherical_harmonics`."""
+    x, y, z = d[0], d[1], d[2]
+    into[0] = np.float32(0.28209479177387814)
+    if bands > 1:
+        a = np.float32(0.4886025119029199)
+        into[1], into[2], into[3] = -a * y, a * z, -a * x
+    if bands > 4:
+        b = np.float32(1.0925484305920792)
+        into[4], into[5], into[7] = b * x * y, -b * y * z, -b * x * z
+        into[6] = np.float32(0.31539156525252005) * (np.float32(3) * z * z - ONE)
+        into[8] = np.float32(0.5462742152960396) * (x * x - y * y)
+    if bands > 9:
+        five = np.float32(5) * z * z
+        c, e = np.float32(0.5900435899266435), np.float32(0.4570457994644658) * (five - ONE)
+        into[9], into[15] = -c * y * (3 * x * x - y * y), -c * x * (x * x - 3 * y * y)
+        into[10] = np.float32(2.890611442640554) * x * y * z
+        into[14] = np.float32(1.445305721320277) * z * (x * x - y * y)
+        into[11], into[12], into[13] = -e * y, np.float32(0.3731763325901154) * z * (five - np.float32(3)), -e * x
+
+
+@inlined
+def trilinear(values: Any, at: int, row: int, plane: int, fx: Any, fy: Any, fz: Any) -> Any:
+    """A value between the eight corners of the cell that begins at `at`."""
+    gx, gy, gz = ONE - fx, ONE - fy, ONE - fz
+    a = gz * values[at] + fz * values[at + 1]
+    b = gz * values[at + row] + fz * values[at + row + 1]
+    c = gz * values[at + plane] + fz * values[at + plane + 1]
+    d = gz * values[at + plane + row] + fz * values[at + plane + row + 1]
+    return gx * (gy * a + fy * b) + fx * (gy * c + fy * d)
+
+
+@inlined
+def corner_share(corner: int, fx: Any, fy: Any, fz: Any) -> Any:
+    """The weight of a corner of a cell; its bits say which side of x, y and z it is on."""
+    share = fx if corner & 4 else ONE - fx
+    share *= fy if corner & 2 else ONE - fy
+    return share * (fz if corner & 1 else ONE - fz)
+
+
+@inlined
+def corner_place(corner: int, at: int, row: int, plane: int) -> Any:
+    return at + (plane if corner & 4 else 0) + (row if corner & 2 else 0) + (corner & 1)
+
+
+@inlined
+def fill_colour(rows: Any, colour: Any, at: int, row: int, plane: int, f: Any, sh: Any, bands: int, into: Any) -> None:
+    """The colour of a place, seen along the direction of the harmonics."""
+    into[0], into[1], into[2] = np.float32(0), np.float32(0), np.float32(0)
+    for corner in range(8):
+        place = rows[corner_place(corner, at, row, plane)]
+        if place >= 0:
+            share = corner_share(corner, f[0], f[1], f[2])
+            for p in range(bands):
+                s = share * sh[p]
+                into[0] += s * colour[place, p]
+                into[1] += s * colour[place, bands + p]
+                into[2] += s * colour[place, 2 * bands + p]
+    for channel in range(3):
+        into[channel] = ONE / (ONE + np.exp(-into[channel]))
+
+
+@compiled
+def forward(
+    origins: Any, directions: Any, sights: Any, near: Any, far: Any, rays: Any, key: Any, density: Any, row_of: Any,
+    colour: Any, clear: Any, low: Any, high: Any, step: Any, is_contracted: bool, thickness: Any, shift: Any,
+    thinnest: Any, least: Any, last: Any, background: Any, rgb: Any, through: Any, distance: Any, first: Any,
+    cell: Any, within: Any, kept: Any,
+) -> int:  # fmt: skip
+    """Fill rgb [r, 3], through [r] (what passes), distance [r] and first [r + 1], and the samples: cell [m], within
+    [m, 3] and kept [m, 7] (alpha, what came through to it, raw density, t, colour). Returns their number, or -1 where
+    there is no room for all of them."""
+    bands, rows = colour.shape[1] // 3, row_of.reshape(-1)
+    nx, ny, nz = row_of.shape
+    per, sides = (np.array(row_of.shape) - 1) / (high - low), (high - low) / np.array(clear.shape)
+    per, sides, sh, used = per.astype(np.float32), sides.astype(np.float32), np.empty(16, np.float32), 0
+    for r in range(origins.shape[0]):
+        first[r] = used
+        o, d, t0, t1 = origins[r], directions[r], near[r], far[r]
+        if not is_contracted:
+            t0, t1 = into_box(o, d, low, high, t0, t1)
+        left, c0, c1, c2, weighted = ONE, np.float32(0), np.float32(0), np.float32(0), np.float32(0)
+        if t1 > t0:
+            fill_harmonics(sights[r], bands, sh)
+            offset = jittered(key, rays[r]) if key != 0 else np.float32(0.5)
+            t = first_step(o, d, t0, step, offset, is_contracted)
+            while left >= last:
+                t, onwards = next_sample(o, d, t, t0, t1, offset, step, is_contracted, clear, low, sides)
+                if not t < t1:
+                    break
+                x, y, z = o[0] + t * d[0], o[1] + t * d[1], o[2] + t * d[2]
+                if is_contracted:
+                    x, y, z = contracted(x, y, z)
+                u, v, w = (x - low[0]) * per[0], (y - low[1]) * per[1], (z - low[2]) * per[2]
+                i, j, k = index(u, nx - 1), index(v, ny - 1), index(w, nz - 1)
+                fx, fy, fz = u - np.float32(i), v - np.float32(j), w - np.float32(k)
+                at = (i * ny + j) * nz + k
+                raw = trilinear(density, at, nz, ny * nz, fx, fy, fz) - shift
+                if raw > thinnest:
+                    soft = np.log(ONE + np.exp(raw)) if raw < SURELY else raw
+                    alpha = ONE - np.exp(-thickness * soft)
+                    if left * alpha > least:
+                        if used >= cell.shape[0]:
+                            return -1
+                        one = kept[used]
+                        cell[used], within[used, 0], within[used, 1], within[used, 2] = at, fx, fy, fz
+                        one[0], one[1], one[2], one[3] = alpha, left, raw, t
+                        fill_colour(rows, colour, at, nz, ny * nz, within[used], sh, bands, one[4:])
+                        weight = left * alpha
+                        c0, c1, c2 = c0 + weight * one[4], c1 + weight * one[5], c2 + weight * one[6]
+                        weighted += weight * t
+                        left *= ONE - alpha
+                        used += 1
+                t += onwards
+        rgb[r, 0], rgb[r, 1], rgb[r, 2] = (
+            c0 + left * background[0],
+            c1 + left * background[1],
+            c2 + left * background[2],
+        )
+        through[r], distance[r] = left, weighted
+    first[origins.shape[0]] = used
+    return used
+
+
+@compiled
+def backward(
+    sights: Any, first: Any, cell: Any, within: Any, kept: Any, thickness: Any, background: Any, through: Any,
+    of_rgb: Any, of_through: Any, of_distance: Any, row_of: Any, bands: int,
+    of_density: Any, seen: Any, touched: Any, of_colour: Any, seen_rows: Any, touched_rows: Any,
+) -> Any:  # fmt: skip
+    """Add to of_density [v] and of_colour [rows, 3 bands], which are zero, what the later gradients make of them, and
+    list in `touched` and `touched_rows` where; returns how many each holds."""
+    rows, plane, row = row_of.reshape(-1), row_of.shape[1] * row_of.shape[2], row_of.shape[2]
+    sh, some, some_rows = np.empty(16, np.float32), 0, 0
+    for r in range(sights.shape[0]):
+        if first[r] == first[r + 1]:
+            continue
+        fill_harmonics(sights[r], bands, sh)
+        g0, g1, g2, gt = of_rgb[r, 0], of_rgb[r, 1], of_rgb[r, 2], of_distance[r]
+        # what lies behind a sample, each part times its gradient
+        behind = through[r] * (g0 * background[0] + g1 * background[1] + g2 * background[2] + of_through[r])
+        for m in range(first[r + 1] - 1, first[r] - 1, -1):
+            alpha, left, raw, t, q0, q1, q2 = kept[m]
+            weight = left * alpha
+            here = g0 * q0 + g1 * q1 + g2 * q2 + gt * t
+            of_raw = thickness / (ONE + np.exp(-raw)) * ((ONE - alpha) * left * here - behind)
+            behind += weight * here
+            h0, h1, h2 = g0 * weight * q0 * (ONE - q0), g1 * weight * q1 * (ONE - q1), g2 * weight * q2 * (ONE - q2)
+            for corner in range(8):
+                share = corner_share(corner, within[m, 0], within[m, 1], within[m, 2])
+                place = corner_place(corner, cell[m], row, plane)
+                if not seen[place]:
+                    seen[place] = True
+                    touched[some] = place
+                    some += 1
+                of_density[place] += share * of_raw
+                place = rows[place]
+                if place < 0:
+                    continue
+                if not seen_rows[place]:
+                    seen_rows[place] = True
+                    touched_rows[some_rows] = place
+                    some_rows += 1
+                for p in range(bands):
+                    s = share * sh[p]
+                    of_colour[place, p] += s * h0
+                    of_colour[place, bands + p] += s * h1
+                    of_colour[place, 2 * bands + p] += s * h2
+    return some, some_rows

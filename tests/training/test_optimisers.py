@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from unflat.method import Group
-from unflat.training.optimisers import Optimiser
+from unflat.training.optimisers import Optimiser, clip, values_of
 
 
 def parameters() -> tuple[nn.Parameter, nn.Parameter]:
@@ -93,3 +93,68 @@ def test_an_unknown_rule_is_named() -> None:
     p, _ = parameters()
     with pytest.raises(ValueError, match="no update rule is called sgd; there are adam, adamw"):
         optimiser([Group([p], rule="sgd")], p)
+
+
+def test_touched_rows_learn_and_the_others_stay(generator: torch.Generator) -> None:
+    table = nn.Parameter(torch.zeros(6, 2))
+    ours = optimiser([Group([table], rule="touched", rate=2.0, betas=(0.9, 0.99))], table)
+    rows = torch.tensor([4, 1])
+    table.grad = torch.sparse_coo_tensor(
+        rows[None], torch.tensor([[1.0, -3.0], [0.5, 0.2]]), (6, 2), check_invariants=True
+    )
+    ours.step(0, factor=0.5)
+    expected = torch.zeros(6, 2)
+    expected[4], expected[1] = torch.tensor([-0.1, 0.1]), torch.tensor([-0.1, -0.1])
+    torch.testing.assert_close(table.detach(), expected)
+
+
+def test_of_a_dense_gradient_what_is_zero_was_not_touched() -> None:
+    table = nn.Parameter(torch.ones(2, 2))
+    ours = optimiser([Group([table], rule="touched")], table)
+    for _ in range(2):
+        table.grad = torch.tensor([[0.0, 1.0], [0.0, -1.0]])
+        ours.step(0, factor=1.0)
+    assert table[:, 0].tolist() == [1, 1] and table[0, 1] < 1 < table[1, 1]
+
+
+def test_a_state_of_touched_rows_is_put_away_and_taken_up(generator: torch.Generator) -> None:
+    def learned(steps: int, stop: int) -> Tensor:
+        table = nn.Parameter(torch.zeros(5, 3))
+        ours = optimiser([Group([table], rule="touched")], table)
+        drawn = torch.Generator().manual_seed(1)
+        for step in range(steps):
+            if step == stop:
+                kept = {name: value.clone() for name, value in ours.state().items()}
+                ours = optimiser([Group([table], rule="touched")], table)
+                ours.load(kept)
+            rows = torch.randperm(5, generator=drawn)[:2]
+            table.grad = torch.sparse_coo_tensor(
+                rows[None], torch.randn(2, 3, generator=drawn), (5, 3), check_invariants=True
+            )
+            ours.step(step, factor=1.0)
+        return table.detach()
+
+    assert torch.equal(learned(9, stop=4), learned(9, stop=-1))
+
+
+def test_touched_rows_know_no_decay() -> None:
+    table = nn.Parameter(torch.zeros(2, 2))
+    ours = optimiser([Group([table], rule="touched", decay=0.1)], table)
+    table.grad = torch.ones(2, 2)
+    with pytest.raises(ValueError, match="knows no decay"):
+        ours.step(0, factor=1.0)
+
+
+def test_clipping_scales_sparse_gradients_as_it_does_dense_ones() -> None:
+    dense, sparse = nn.Parameter(torch.zeros(3)), nn.Parameter(torch.zeros(4, 2))
+    dense.grad = torch.tensor([1.0, 2.0, 2.0])
+    sparse.grad = torch.sparse_coo_tensor(
+        torch.tensor([[3]]), torch.tensor([[0.0, 4.0]]), (4, 2), check_invariants=True
+    ).coalesce()
+    norm = torch.nn.utils.get_total_norm([values_of(p.grad) for p in (dense, sparse)])
+    assert norm.item() == pytest.approx(5)
+    clip([dense, sparse], 1.0, norm)
+    torch.testing.assert_close(dense.grad, torch.tensor([0.2, 0.4, 0.4]), rtol=1e-5, atol=0)
+    torch.testing.assert_close(sparse.grad.to_dense()[3], torch.tensor([0.0, 0.8]), rtol=1e-5, atol=0)
+    clip([dense, sparse], 10.0, norm / 5)
+    torch.testing.assert_close(dense.grad, torch.tensor([0.2, 0.4, 0.4]), rtol=1e-5, atol=0)

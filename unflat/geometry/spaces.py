@@ -44,6 +44,16 @@ def contracted(points: Float[Tensor, "*b 3"]) -> Float[Tensor, "*b 3"]:
     return points * ((2 - 1 / largest) / largest)
 
 
+def contracted_speed(points: Float[Tensor, "n 3"], directions: Float[Tensor, "n 3"]) -> Float[Tensor, "n"]:
+    """How far contracted points move for one unit along their directions."""
+    largest, axis = points.abs().max(1, keepdim=True)
+    grows = (directions * points.sign()).gather(1, axis)  # of the largest coordinate
+    inverse = 1 / largest.clamp_min(1)
+    share = (2 - inverse) * inverse
+    moved = share * directions + (2 * inverse**3 - 2 * inverse**2) * grows * points
+    return torch.where(largest > 1, moved, directions).norm(dim=1)
+
+
 def expanded(points: Float[Tensor, "*b 3"]) -> Float[Tensor, "*b 3"]:
     """The points whose contractions these are; what is at the cube's faces lies a million units out."""
     largest = points.abs().amax(-1, keepdim=True).clamp(1, 2 - 1e-6)

@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from unflat.geometry.spaces import Rays, contracted
+from unflat.geometry.spaces import Rays, contracted, contracted_speed
 from unflat.geometry.spherical_harmonics import harmonics
 from unflat.kernels.accumulators import accumulator
 
@@ -104,8 +104,8 @@ def voxel_march_torch(rays: Rays, voxels: Voxels, walk: Walk, background: Float[
 
 def _before(values: Float[Tensor, "m"], ray: Int[Tensor, "m"], count: Int[Tensor, "r"]) -> Float[Tensor, "m"]:
     """The sum of the values before each on its own ray."""
-    total = values.double().cumsum(0) - values
-    return (total - total[(count.cumsum(0) - count).clamp_max(max(len(values) - 1, 0))][ray]).to(values.dtype)
+    total = torch.cat([values.new_zeros(1).double(), values.double().cumsum(0)])
+    return (total[:-1] - total[(count.cumsum(0) - count)[ray]]).to(values.dtype)
 
 
 def _met(rays: Rays, voxels: Voxels, walk: Walk) -> tuple[Int[Tensor, "m"], Float[Tensor, "m"]]:
@@ -147,9 +147,8 @@ def _onwards(rays: Rays, t: Float[Tensor, "r"], walk: Walk) -> Float[Tensor, "r"
     """How much t grows with a step."""
     if not walk.contracted:
         return torch.full_like(t, walk.step)
-    points = (rays.origins + t[:, None] * rays.directions).detach()
-    velocity: Tensor = torch.func.jvp(contracted, (points,), (rays.directions,))[1]
-    return walk.step / velocity.norm(dim=1).clamp_min(1e-6)
+    points = rays.origins + t[:, None] * rays.directions
+    return walk.step / contracted_speed(points, rays.directions).clamp_min(1e-6)
 
 
 def _corners(points: Float[Tensor, "n 3"], voxels: Voxels) -> tuple[Int[Tensor, "n 8"], Float[Tensor, "n 8"]]:
@@ -243,7 +242,9 @@ class _March(torch.autograd.Function):
         )  # fmt: skip
         of_background = (of_rgb * torch.from_numpy(through)[:, None]).sum(0)
         grid = of_density.taken(some)
-        grid = torch.sparse_coo_tensor(grid.indices(), grid.values()[:, 0], (voxel_count,), is_coalesced=True)
+        grid = torch.sparse_coo_tensor(
+            grid.indices(), grid.values()[:, 0], (voxel_count,), check_invariants=False, is_coalesced=True
+        )
         return None, None, None, grid, of_colour.taken(some_rows), of_background
 
 

@@ -1,0 +1,88 @@
+"""What the opacity of a capture's pictures says of space: the visual hull, and which pixels can see it.
+
+Laurentini 1994, "The visual hull concept for silhouette-based image understanding"; before learning a field, as in
+VaxNeRF (Kondo et al. 2021).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int, UInt8
+from torch import Tensor
+from torch.nn.functional import max_pool2d
+
+from unflat.data.kinds import Capture
+from unflat.geometry.cameras import Pinhole
+from unflat.geometry.rotations import Rigid
+from unflat.kernels.carving import carve
+from unflat.kernels.clearance import clearance
+
+LOOKED_AT = 200
+"""pixels of the longer side of the silhouettes"""
+SHOWS = 5
+"""of 255: opacity from which a pixel shows something"""
+MARGIN = 0.25
+"""cells around the hull that its box keeps"""
+
+
+class Silhouette(NamedTuple):
+    """Where a picture shows the object."""
+
+    distance: UInt8[Tensor, "h w"]
+    """pixels to the nearest one that does"""
+    pinhole: Pinhole
+    camera_from_scene: Rigid
+
+
+def silhouettes(capture: Capture) -> list[Silhouette]:
+    """Of every picture, small. ValueError for a capture without opacity."""
+    if not capture.has_alpha:
+        raise ValueError("the pictures have no opacity: there are no silhouettes to carve with")
+    found = []
+    for i in range(len(capture)):
+        shown = torch.from_numpy(capture.picture(i)[..., 3] >= SHOWS)[None].float()
+        pinhole = capture.pinholes[i]
+        factor = max(1, -(-max(pinhole.width, pinhole.height) // LOOKED_AT))
+        small = max_pool2d(shown, factor, ceil_mode=True)[0] > 0
+        height, width = small.shape
+        # pixels beside the picture's end make the last ones whole: the small picture is a little wider than the old
+        wider = pinhole.cropped(0, 0, width * factor, height * factor).resized(width, height)
+        found.append(Silhouette(clearance(small[None])[0], wider, capture.cameras(i).camera_from_world[0]))
+    return found
+
+
+def visual_hull(
+    shown: list[Silhouette], low: Float[Tensor, "3"], high: Float[Tensor, "3"], cells: tuple[int, int, int]
+) -> Bool[Tensor, "i j k"]:
+    """The cells of a box that no silhouette rules out."""
+    inside = torch.ones(cells, dtype=torch.bool)
+    for one in shown:
+        carve(inside, low, high, one.distance, one.camera_from_scene, one.pinhole)
+    return inside
+
+
+def box_of(
+    inside: Bool[Tensor, "i j k"], low: Float[Tensor, "3"], high: Float[Tensor, "3"]
+) -> tuple[Float[Tensor, "3"], Float[Tensor, "3"]]:
+    """The part of the box that holds all cells that are in; the whole of it if none is."""
+    cell = inside.nonzero()
+    if not len(cell):
+        return low, high
+    side = (high - low) / torch.tensor(inside.shape)
+    first, last = cell.amin(0), cell.amax(0) + 1
+    return torch.maximum(low, low + (first - MARGIN) * side), torch.minimum(high, low + (last + MARGIN) * side)
+
+
+def near_object(capture: Capture, pixels: int) -> Int[np.ndarray, "m"]:
+    """Numbers of the capture's pixels that are at most so many pixels from one that shows the object.
+
+    The others see nothing of its visual hull.
+    """
+    found = []
+    for i in range(len(capture)):
+        shown = torch.from_numpy(capture.picture(i)[..., 3] >= SHOWS)[None].float()
+        near = max_pool2d(shown, 2 * pixels + 1, 1, pixels)[0] > 0
+        found.append(np.flatnonzero(near.numpy()) + capture.first[i])
+    kept = np.concatenate(found)
+    return kept if capture.mask is None else kept[capture.mask[kept]]

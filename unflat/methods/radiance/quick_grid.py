@@ -1,0 +1,195 @@
+"""Quick grid: a radiance field of one scene in seconds on a CPU. Voxels and spherical harmonics, no network. Ours.
+
+What is published and what is not: a voxel grid of densities and spherical harmonics that is optimised directly is
+Plenoxels (Fridovich-Keil et al. 2022), interpolating before the nonlinearity, growth and free space are DVGO's (Sun et
+al. 2022), spaces without end are contracted as in mip-NeRF 360 (Barron et al. 2022). What makes it quick: the walk
+along each ray, the interpolation, the compositing and all of their gradients are one loop (`kernels/voxel_march.py`),
+only voxels that a ray has touched are updated, and silhouettes, where the pictures have them, say from the first step
+on what is empty. docs/methods/quick_grid.md has the figures and the reasons.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor, nn
+
+from unflat.data.hulls import box_of, near_object, silhouettes, visual_hull
+from unflat.data.kinds import Capture, Extent
+from unflat.data.rays import RayBatch, RayPool, camera_rays, depth_along, pooled
+from unflat.fields.voxels import coarse_shape, finer, finer_rows, grid_shape, kept_cells, occupied_cells, rows_within
+from unflat.geometry.cameras import Cameras
+from unflat.geometry.spaces import CONTRACTED
+from unflat.kernels.accumulators import forget_accumulators
+from unflat.kernels.clearance import clearance
+from unflat.kernels.voxel_march import Marched, Voxels, Walk, voxel_march
+from unflat.method import Group, Losses, Method, Prediction
+from unflat.training.experiment import Experiment
+from unflat.training.settings import Training, seed_of
+
+
+@dataclass(frozen=True)
+class Config:
+    """The settings."""
+
+    cells: tuple[int, ...] = (32, 64, 96, 128)
+    """between the voxels of the longest side, stage by stage"""
+    until: tuple[int, ...] = (60, 300, 900)
+    """the step with which each stage but the last ends"""
+    shrink: tuple[int, ...] = (2, 1, 1, 1)
+    """how many times smaller the pictures are that each stage learns from"""
+    batch_size: int = 4096
+    """rays in a step"""
+    bands: int = 4
+    """spherical harmonics of each colour: 1, 4, 9 or 16"""
+    step: float = 0.75
+    """between two samples of a ray, in voxels"""
+    density_scale: float = 75.0
+    """softplus of the raw density, times this, is the density: absorption per unit of length"""
+    density_shift: float = 4.0
+    """taken off the raw density: all begins nearly empty"""
+    rates: tuple[float, float] = (1.0, 0.2)
+    """learning rates of density and of colour, times the run's"""
+    refresh: int = 100
+    """steps between two looks at what is empty"""
+    empty: float = 0.01
+    """opacity of a voxel in one step, under which it counts as empty"""
+    opacity_weight: float = 0.0
+    """weight of the pictures' opacity, where they have one"""
+
+
+class QuickGrid(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb", "depth", "opacity")):
+    """A voxel grid that is fitted to the pictures of one scene."""
+
+    low: Tensor
+    high: Tensor
+    row_of: Tensor
+    clear: Tensor
+    allowed: Tensor
+    background: Tensor
+    stage: Tensor
+
+    def __init__(self, config: Config, extent: Extent) -> None:
+        super().__init__(config, extent)
+        if extent.scene is None:
+            raise ValueError("QuickGrid needs the extent of a capture, which has a scene")
+        self.scene = extent.scene
+        box = torch.tensor(CONTRACTED if self.scene.space == "contracted" else self.scene.box)
+        self.register_buffer("low", box[:3].clone())
+        self.register_buffer("high", box[3:].clone())
+        self.register_buffer("stage", torch.tensor(0))
+        self.register_buffer("background", torch.tensor(self.scene.background or (0.5, 0.5, 0.5)))
+        self._begin(torch.ones(1, 1, 1, dtype=torch.bool))
+
+    def _begin(self, allowed: Bool[Tensor, "i j k"]) -> None:
+        """An empty grid in the first stage's cells, which may hold something where it is allowed."""
+        shape = grid_shape(self.low, self.high, self.config.cells[0])
+        self.register_buffer("allowed", allowed)
+        self.density = nn.Parameter(torch.zeros(shape).flatten())
+        self.register_buffer("row_of", torch.empty(shape, dtype=torch.int32))
+        self.register_buffer("clear", torch.empty(0, dtype=torch.uint8))
+        self._keep(kept_cells(allowed, coarse_shape(shape)))
+        self.colour = nn.Parameter(torch.zeros(int(self.row_of.max()) + 1, 3 * self.config.bands))
+
+    def _keep(self, cells: Bool[Tensor, "i j k"]) -> None:
+        """What is empty from now on."""
+        self.clear = clearance(cells)
+        self.row_of = rows_within(cells, tuple(self.row_of.shape))  # type: ignore[arg-type]
+
+    # -- what is empty before learning ---------------------------------------------------------------------------------
+
+    def prepare(self, data: Capture) -> None:
+        """Carve the box with the pictures' silhouettes, and draw it tight."""
+        if not data.has_alpha or self.scene.space != "box":
+            return
+        shown = silhouettes(data)
+        for cells in (48, 64):
+            shape = tuple(n - 1 for n in grid_shape(self.low, self.high, cells))
+            inside = visual_hull(shown, self.low, self.high, shape)  # type: ignore[arg-type]
+            if cells == 48:
+                self.low, self.high = box_of(inside, self.low, self.high)
+        self._begin(inside)
+
+    # -- learning ------------------------------------------------------------------------------------------------------
+
+    def batches(self, data: Capture, step: int, seed: int) -> Iterator[RayBatch]:
+        pool = RayPool(data)
+        among = near_object(data, 4) if data.has_alpha and self.scene.space == "box" else None
+        return pooled(pool, self.config.batch_size, seed=seed, start=step, among=among)
+
+    def losses(self, batch: RayBatch, step: int) -> Losses:
+        seen = self.march(batch, key=seed_of(step, 1))
+        error = (seen.rgb - batch.rgb).square().mean()
+        terms = {"photometric": error}
+        if self.config.opacity_weight and batch.opacity is not None:
+            terms["opacity"] = self.config.opacity_weight * (1 - seen.through - batch.opacity).square().mean()
+        return Losses(terms, {"PSNR": -10 * error.detach().log10(), "samples": seen.samples.float().mean()})
+
+    def march(self, batch: RayBatch, key: int) -> Marched:
+        return voxel_march(batch.rays, self.voxels, self.walk(key), self.background)
+
+    @property
+    def voxels(self) -> Voxels:
+        return Voxels(self.density, self.colour, self.row_of, self.low, self.high, self.clear)
+
+    def walk(self, key: int = 0) -> Walk:
+        side = float((self.high - self.low).max()) / self.config.cells[int(self.stage)]
+        step = self.config.step * side
+        return Walk(
+            step, self.scene.space == "contracted", thickness=step * self.config.density_scale,
+            shift=self.config.density_shift, key=key,
+        )  # fmt: skip
+
+    def parameter_groups(self) -> list[Group]:
+        density, colour = self.config.rates
+        rates = ((self.density, density), (self.colour, colour))
+        return [Group([p], "touched", rate, betas=(0.9, 0.99), eps=1e-12) for p, rate in rates]
+
+    def update(self, step: int) -> bool:
+        config, stage = self.config, int(self.stage)
+        if stage < len(config.until) and step + 1 == config.until[stage]:
+            self.grow()
+            return True
+        if (step + 1) % config.refresh == 0:
+            self.clear = clearance(self.occupied())
+        return False
+
+    @torch.no_grad()
+    def occupied(self) -> Bool[Tensor, "i j k"]:
+        walk = self.walk()
+        thickness = walk.thickness * nn.functional.softplus(self.density.view(self.row_of.shape) - walk.shift)
+        shape = coarse_shape(self.row_of.shape)  # type: ignore[arg-type]
+        there = occupied_cells(-torch.expm1(-thickness) > self.config.empty, shape)
+        return there & kept_cells(self.allowed, shape)
+
+    @torch.no_grad()
+    def grow(self) -> None:
+        """The next stage's voxels, with what the last stage's have learned."""
+        before = self.row_of
+        self.stage += 1
+        shape = grid_shape(self.low, self.high, self.config.cells[int(self.stage)])
+        density = finer(self.density.detach().view(before.shape), shape)
+        self.density = nn.Parameter(density.flatten())
+        self.row_of = torch.empty(shape, dtype=torch.int32)
+        self._keep(self.occupied())
+        self.colour = nn.Parameter(finer_rows(self.colour.detach(), before, self.row_of))
+        forget_accumulators()
+
+    # -- pictures ------------------------------------------------------------------------------------------------------
+
+    def predict(self, query: Cameras) -> Prediction:
+        rays = camera_rays(self.scene, query, self.device)
+        seen = voxel_march(rays, self.voxels, self.walk(), self.background)
+        size = len(query), query.pinhole.height, query.pinhole.width
+        opacity = 1 - seen.through
+        depth = depth_along(self.scene, query, rays, seen.distance / opacity.clamp_min(1e-6))
+        opacity = opacity.view(size)
+        return Prediction(
+            rgb=seen.rgb.clamp(0, 1).view(*size, 3), depth=depth.where(opacity >= 0.5, torch.nan), opacity=opacity
+        )
+
+
+def small() -> Experiment:
+    """For two cores."""
+    return Experiment(QuickGrid, Config(), Training(steps=2000, rate=0.5, schedule="constant", clip=0.0))

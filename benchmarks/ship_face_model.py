@@ -14,7 +14,8 @@ from pathlib import Path
 import torch
 
 from unflat import catalogue
-from unflat.evaluation import average_depth, evaluate
+from unflat.evaluation.photos import average_depth
+from unflat.evaluation.photos import evaluate_photos as evaluate
 from unflat.records import Record, Side, append
 from unflat.training import checkpoint
 from unflat.training.experiment import made

@@ -25,7 +25,8 @@ RECORDED = ("SIDE", "MAD", "coverage", "bulging", "yaw slope", "yaw correlation"
 
 def measured(breed: str, count: int, steps: int | None, size: int, out: Path, command: str) -> list[Record]:
     """Train, or go on; evaluate on pictures of the test split. An empty `breed` is animals of all kinds."""
-    from unflat.evaluation import average_depth, evaluate
+    from unflat.evaluation.photos import average_depth
+    from unflat.evaluation.photos import evaluate_photos as evaluate
     from unflat.methods.autoencoders import unsup3d
     from unflat.training import checkpoint
     from unflat.training.run import train

@@ -178,7 +178,8 @@ def run_row(task: Task) -> None:
     """Train, or go on; evaluate; record."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the table's process ends this one
     end_with_parent()
-    from unflat.evaluation import average_depth, evaluate
+    from unflat.evaluation.photos import average_depth
+    from unflat.evaluation.photos import evaluate_photos as evaluate
     from unflat.training import checkpoint
     from unflat.training.experiment import made
     from unflat.training.run import train

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from unflat.data.crops import crop_warnings
     from unflat.data.kinds import Photos
     from unflat.data.readers.photos import read_photos
-    from unflat.evaluation import evaluate
+    from unflat.evaluation.compare import evaluate
     from unflat.method import Prediction
     from unflat.outputs.clips import write_video_outputs
     from unflat.outputs.photos import write_outputs
@@ -52,7 +52,7 @@ _PLACES = {
     "Run": "training.run:Run",
     "Training": "training.settings:Training",
     "crop_warnings": "data.crops:crop_warnings",
-    "evaluate": "evaluation:evaluate",
+    "evaluate": "evaluation.compare:evaluate",
     "load": "training.checkpoint:load_method",
     "predict": "training.run:predict",
     "read_photos": "data.readers.photos:read_photos",

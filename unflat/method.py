@@ -1,5 +1,6 @@
 """The one interface: what a published system must say of itself, and what a user gets from it."""
 
+import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
@@ -13,6 +14,8 @@ from unflat.data.kinds import Extent, Photos
 from unflat.geometry.cameras import Cameras
 from unflat.geometry.meshes import Mesh
 from unflat.rendering.shading import Light as Light  # part of this interface
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,8 @@ class Method(nn.Module):
 
     config: Any
     extent: Extent
+    pixels_at_once: int = 2**18
+    """of a picture that cameras ask for; becomes less where memory does not suffice"""
 
     def __init_subclass__(
         cls,
@@ -191,6 +196,13 @@ class Method(nn.Module):
         """The answer to a query that fits in memory; see `predict_in_pieces`."""
         raise NotImplementedError
 
+    def field(
+        self, points: Float[Tensor, "n 3"], directions: Float[Tensor, "n 3"]
+    ) -> tuple[Float[Tensor, "n"], Float[Tensor, "n 3"]]:
+        """Density (absorption per unit of length) and colour in [0, 1] at points of the scene's frame, seen along unit
+        directions; of a surface method the distance to the surface in place of the density."""
+        raise NotImplementedError(f"{type(self).__name__} has no field that can be asked at points")
+
 
 def parameters_of(modules: Iterable[nn.Module]) -> list[nn.Parameter]:
     """The parameters of several modules, in order."""
@@ -198,20 +210,43 @@ def parameters_of(modules: Iterable[nn.Module]) -> list[nn.Parameter]:
 
 
 def predictions(method: Method, query: Any, piece: int = 64) -> Iterator[tuple[Any, Prediction]]:
-    """Pieces of a query, at most `piece` long, each with its answer (without gradient, in evaluation mode)."""
+    """Pieces of a query, at most `piece` long, each with its answer (without gradient, in evaluation mode).
+
+    Pictures that cameras would take are answered one by one, a band of rows after another.
+    """
     if piece < 1:
         raise ValueError(f"a query cannot be cut into pieces of {piece}; give at least 1")
     _check_query(method, query)
-    for start in range(0, len(query), piece):
-        part = query[start : start + piece]
+    step = 1 if isinstance(query, Cameras) else piece
+    for start in range(0, len(query), step):
+        part = query[start : start + step]
         training = method.training
         method.eval()
         try:
             with torch.inference_mode():
-                answer = method.predict(part)
+                answer = _in_bands(method, part) if isinstance(part, Cameras) else method.predict(part)
         finally:
             method.train(training)
         yield part, answer
+
+
+def _in_bands(method: Method, camera: Cameras) -> Prediction:
+    """The picture of one camera in bands of rows; of fewer where memory does not suffice, which is said."""
+    height, width = camera.pinhole.height, camera.pinhole.width
+    rows = max(1, method.pixels_at_once // width)
+    while True:
+        try:
+            bands = [method.predict(camera.rows(top, min(top + rows, height))) for top in range(0, height, rows)]
+            return joined(bands, along=1)
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            if rows == 1:
+                raise MemoryError(
+                    f"there is not memory enough for a row of {width} pixels: close other programs, or ask for a "
+                    "smaller picture"
+                ) from error
+            rows = max(1, rows // 4)
+            method.pixels_at_once = rows * width
+            _logger.warning("memory ran out: %d rows of a picture are now computed at once", rows)
 
 
 def _check_query(method: Method, query: Any) -> None:
@@ -234,27 +269,27 @@ def predict_in_pieces(method: Method, query: Any, piece: int = 64) -> Prediction
     return joined([answer for _, answer in predictions(method, query, piece)])
 
 
-def joined(predictions: Sequence[Prediction]) -> Prediction:
-    """Predictions of consecutive pieces of a query as one."""
+def joined(predictions: Sequence[Prediction], along: int = 0) -> Prediction:
+    """Predictions of consecutive pieces of a query as one; `along` 1, of consecutive rows of the same pictures."""
     first = predictions[0]
     if len(predictions) == 1:
         return first
-    return replace(first, **{name: _join([getattr(p, name) for p in predictions]) for name in first.filled})
+    return replace(first, **{name: _join([getattr(p, name) for p in predictions], along) for name in first.filled})
 
 
-def _join(parts: list[Any]) -> Any:
+def _join(parts: list[Any], along: int) -> Any:
     first = parts[0]
     if isinstance(first, Tensor):
-        return torch.cat(parts)
+        return torch.cat(parts, along)
     if isinstance(first, tuple):
         return tuple(item for part in parts for item in part)
     if isinstance(first, Prediction):
-        return joined(parts)
+        return joined(parts, along)
     if not is_dataclass(first):
         return first
     values = [getattr(first, f.name) for f in fields(first)]
     if not any(isinstance(value, Tensor) or is_dataclass(value) for value in values):
         return first  # plain data that the pieces share, such as a pinhole
-    joint = {f.name: _join([getattr(p, f.name) for p in parts]) for f in fields(first)}
+    joint = {f.name: _join([getattr(p, f.name) for p in parts], along) for f in fields(first)}
     cls: Any = type(first)
     return cls(**joint)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from unflat import catalogue
 from unflat.catalogue import Entry
-from unflat.evaluation import average_depth, evaluate
+from unflat.evaluation.compare import evaluate
 from unflat.geometry.meshes import Mesh
 from unflat.method import Light, Method, Prediction, joined, predict_in_pieces
 from unflat.training import checkpoint

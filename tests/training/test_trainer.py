@@ -10,7 +10,7 @@ from PIL import Image
 from tilt import Config, Tilt, pictures
 
 from unflat.data.kinds import Photos
-from unflat.evaluation import evaluate
+from unflat.evaluation.compare import evaluate
 from unflat.method import Losses
 from unflat.training import checkpoint
 from unflat.training.log import read_log

@@ -12,7 +12,7 @@ from unflat.cli.predict import PredictOptions, write_folder
 
 if TYPE_CHECKING:
     from unflat.data.kinds import Photos
-    from unflat.evaluation import Evaluation
+    from unflat.evaluation.figures import Evaluation
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 MEASURED = 100
@@ -35,7 +35,7 @@ class DemoOptions:
 
 def demo(arguments: Sequence[str]) -> None:
     options = parsed(DemoOptions, arguments, "demo")
-    from unflat.evaluation import evaluate
+    from unflat.evaluation.compare import evaluate
     from unflat.method import predict_in_pieces
     from unflat.training.checkpoint import load_method
     from unflat.worlds.faces import Faces

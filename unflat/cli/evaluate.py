@@ -12,7 +12,7 @@ from unflat.cli.parsing import Count, Flag, MaybeData, Run, Text, only_json, par
 from unflat.cli.sources import photos_of
 
 if TYPE_CHECKING:
-    from unflat.evaluation import Evaluation
+    from unflat.evaluation.figures import Evaluation
     from unflat.method import Method
     from unflat.training.experiment import Experiment
 
@@ -52,8 +52,8 @@ def evaluate(arguments: Sequence[str]) -> None:
 def _evaluated(options: EvaluateOptions) -> "Evaluation":
     from rich.console import Console
 
-    from unflat.evaluation import average_depth
-    from unflat.evaluation import evaluate as compare
+    from unflat.evaluation.compare import evaluate as compare
+    from unflat.evaluation.photos import average_depth
     from unflat.training.checkpoint import find, load_method, read
     from unflat.training.experiment import made
 

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unflat.evaluation import Evaluation, average_depth, evaluate
+from unflat.evaluation.compare import baseline_of, evaluate
+from unflat.evaluation.figures import Evaluation
 from unflat.kernels.threads import share_threads
 from unflat.method import Losses, Method
 from unflat.networks.frozen import changing_buffers
@@ -223,11 +224,13 @@ class Trainer:
     def _validate(self, log: Log) -> None:
         """Evaluate, and keep the weights if they are the best so far."""
         if self._baseline is None:
-            self._baseline = average_depth(self.data)
+            self._baseline = baseline_of(self.data)
         evaluation = evaluate(self.result, self.validation, average=self._baseline)
         value = evaluation.headline_value
-        before = [entry["figures"].get(evaluation.headline) for entry in self.history]
-        self.history.append({"step": self.step, "figures": checkpoint.plain_figures(evaluation.figures)})
+        # of runs from before there were figures of which more is better, the figure is the value
+        before = [entry.get("value", entry["figures"].get(evaluation.headline)) for entry in self.history]
+        figures = checkpoint.plain_figures({**evaluation.figures, "value": value})
+        self.history.append({"step": self.step, "value": figures.pop("value"), "figures": figures})
         log.validated(self.step, evaluation.figures, evaluation.headline)
         for warning in evaluation.warnings:
             log.say(f"step {self.step}: {warning}")

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from unflat.evaluation import OBSERVABLE
+from unflat.evaluation.photos import OBSERVABLE
 from unflat.method import Symptom
 
 LINES = 3

@@ -1,4 +1,4 @@
-"""Compares what a method gives with the truth the data hold, beside what knows nothing of the picture.
+"""Compares what a method makes of photos with the truth that they hold, beside what knows nothing of the picture.
 
 Figures have the names that tables print: `SIDE` in units of 1e-2, `MAD` (between normals) and yaws in degrees, shares
 in [0, 1]. The two trivial baselines are scored on the same pixels as the method: constant depth, and the per-pixel mean
@@ -8,125 +8,27 @@ and `MAD, filled` count it as constant depth. What the figures of landmarks and 
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from rich.table import Table
 from torch import Tensor
 
 from unflat.data.kinds import Photos
+from unflat.evaluation.figures import Evaluation, mean_of
 from unflat.geometry.cameras import Pinhole
 from unflat.geometry.rotations import euler_from_rotation
 from unflat.method import Method, Prediction, predictions
 from unflat.metrics.depth import absolute_correlation, depth_scores, filled, landmark_depth, yaw_slope
 from unflat.metrics.ranking import average_precision
-from unflat.records import Record, Side, Source
 
-LOWER_IS_BETTER = ("SIDE", "MAD", "MAE", "reconstruction")
 OBSERVABLE = 2.4
 """degrees of yaw spread, under which photos do not show shape (measured: docs/LOG.md)"""
 FIELD_OF_VIEW = math.radians(10)
 FACE_LANDMARKS = 68
 NOSE_TIP, AROUND_THE_NOSE = 30, (36, 45, 48, 54)
 """of the landmarks of a face; around it, the outer corners of the eyes and of the mouth"""
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """The figures of a method on some pictures."""
-
-    figures: dict[str, float]
-    """over all pictures, by name"""
-    per_image: dict[str, np.ndarray]
-    """[n] of each picture, by name; NaN where it could not be scored"""
-    names: tuple[str, ...]
-    """of the pictures"""
-    warnings: tuple[str, ...] = ()
-
-    @property
-    def headline(self) -> str:
-        """The figure to choose weights by; lower is better."""
-        return "SIDE" if "SIDE" in self.figures else "reconstruction"
-
-    @property
-    def headline_value(self) -> float:
-        """Infinite where nothing could be scored, so that it is never chosen."""
-        value = self.figures.get(self.headline, math.nan)
-        return value if math.isfinite(value) else math.inf
-
-    @property
-    def floors(self) -> dict[str, tuple[float, Side]]:
-        """What shape must at least reach to be called learned: a bound and which side of it is better, by figure."""
-        if "SIDE" not in self.figures:
-            return {}
-        floors: dict[str, tuple[float, Side]] = {"coverage": (0.95, "higher"), "better than the twin": (0.95, "higher")}
-        for metric in ("SIDE", "MAD"):
-            average, constant = (self.figures[f"{metric}, {kind} depth"] for kind in ("average", "constant"))
-            floors[metric] = (min(average, 0.6 * constant), "lower")
-        return floors
-
-    def missed(self, floors: Mapping[str, tuple[float, Side]] | None = None) -> list[str]:
-        """What is beyond its floor, a sentence each; of `self.floors` unless others are given.
-
-        A figure that was not measured, or could not be, is missed.
-        """
-        found = []
-        for name, (bound, side) in (self.floors if floors is None else floors).items():
-            value = self.figures.get(name, math.nan)
-            if not (value <= bound if side == "lower" else value >= bound):
-                found.append(f"{name} is {value:.3f}, beyond {bound:.3f} ({side} is better)")
-        return found
-
-    def records(
-        self, blank: Record, published: Mapping[str, float], *, floors: Mapping[str, tuple[float, Side]] | None = None
-    ) -> list[Record]:
-        """The claims to append: `blank` (method, experiment, seed, command, seconds, …) with each figure filled in.
-
-        A figure is recorded against its published value and against its floor (of `self.floors` unless others are
-        given) where there are such, else by itself.
-        """
-        floors = self.floors if floors is None else floors
-        unknown = set(published) - set(self.figures)
-        if unknown:
-            raise ValueError(
-                f"the experiment names published figures {sorted(unknown)} that were not measured; measured were "
-                f"{', '.join(self.figures)}"
-            )
-        found = []
-        for name, value in self.figures.items():
-            if not math.isfinite(value):
-                continue
-            usual: Side = "lower" if name.startswith(LOWER_IS_BETTER) else "higher"
-            floor, side = floors.get(name, (None, usual))
-            spread = float(np.nanstd(self.per_image[name])) if name in self.per_image else None
-            measured = replace(blank, metric=name, ours=value, better=side, spread=spread)
-            bounds: list[tuple[Source, float | None]] = [("published", published.get(name)), ("floor", floor)]
-            known = [replace(measured, bound=bound, source=source) for source, bound in bounds if bound is not None]
-            found += known or [measured]
-        return found
-
-    def table(self) -> Table:
-        """For a terminal."""
-        table = Table(title=f"{len(self.names)} pictures", caption="\n".join(self.warnings) or None)
-        table.add_column("figure")
-        table.add_column("value", justify="right")
-        table.add_column("spread over pictures", justify="right")
-        for name, value in self.figures.items():
-            spread = f"{np.nanstd(self.per_image[name]):.3f}" if name in self.per_image else ""
-            table.add_row(name, f"{value:.3f}", spread)
-        return table
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data; what could not be scored is null."""
-        return {
-            "figures": {name: _or_none(value) for name, value in self.figures.items()},
-            "warnings": list(self.warnings),
-            "names": list(self.names),
-            "per_image": {name: [_or_none(v) for v in values.tolist()] for name, values in self.per_image.items()},
-        }
 
 
 @dataclass
@@ -143,7 +45,7 @@ class _Seen:
             self.per_image.setdefault(name, []).append(values.detach().double().cpu())
 
 
-def evaluate(
+def evaluate_photos(
     method: Method, photos: Photos, *, average: Float[Tensor, "h w"] | None = None, piece: int = 64
 ) -> Evaluation:
     """The figures of `method` on `photos`, as far as their truth goes.
@@ -167,7 +69,7 @@ def evaluate(
         if prediction.cameras is not None:
             seen.yaw.append(euler_from_rotation(prediction.cameras.camera_from_world.rotation.cpu())[:, 1])
     per_image = {name: torch.cat(values).numpy() for name, values in seen.per_image.items()}
-    figures = {name: _mean(values) for name, values in per_image.items()}
+    figures = {name: mean_of(values) for name, values in per_image.items()}
     if "SIDE" in figures:
         figures |= _shares(per_image, figures)
     if seen.landmarks:
@@ -248,7 +150,7 @@ def _landmarks(depths: Float[Tensor, "4 n k"]) -> dict[str, float]:
     figures = {name: mean(predicted), f"{name}, sum": mean(predicted) * true.shape[1], "landmarks compared": compared}
     if true.shape[1] == FACE_LANDMARKS:
         agreement = _nose_height(predicted) * _nose_height(true)
-        figures["noses outwards"] = _mean((agreement > 0).double().where(~agreement.isnan(), torch.nan).numpy())
+        figures["noses outwards"] = mean_of((agreement > 0).double().where(~agreement.isnan(), torch.nan).numpy())
     baselines = {"ground truth": of_truth, "average depth": of_average, "random": random}
     return figures | {f"{name}, {baseline}": mean(sampled) for baseline, sampled in baselines.items()}
 
@@ -286,7 +188,7 @@ def _shares(per_image: Mapping[str, np.ndarray], figures: Mapping[str, float]) -
     scored = ~np.isnan(per_image["SIDE"])
     better = (per_image["SIDE"] < per_image["SIDE of the twin"])[scored]
     bulging = (per_image["MAD"] < per_image["MAD of the twin"])[scored]
-    shares = {"scored": float(scored.mean()), "better than the twin": _mean(better), "bulging": _mean(bulging)}
+    shares = {"scored": float(scored.mean()), "better than the twin": mean_of(better), "bulging": mean_of(bulging)}
     for metric in ("SIDE", "MAD", "SIDE, filled", "MAD, filled"):
         for baseline in ("average depth", "constant depth"):
             shares[f"{metric} / {baseline}"] = figures[metric] / max(figures[f"{metric}, {baseline}"], 1e-12)
@@ -319,12 +221,3 @@ def _warnings(figures: Mapping[str, float]) -> tuple[str, ...]:
     if figures.get("scored", 1.0) < 1:
         found.append(f"{1 - figures['scored']:.1%} of the pictures have no pixel that could be compared")
     return tuple(found)
-
-
-def _mean(values: np.ndarray) -> float:
-    known = values[~np.isnan(values.astype(float))]
-    return float(known.mean()) if len(known) else math.nan
-
-
-def _or_none(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None

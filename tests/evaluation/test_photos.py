@@ -14,7 +14,8 @@ from rich.console import Console
 from torch import Tensor
 
 from unflat.data.kinds import Extent, Photos
-from unflat.evaluation import average_depth, evaluate
+from unflat.evaluation.photos import average_depth
+from unflat.evaluation.photos import evaluate_photos as evaluate
 from unflat.geometry.cameras import Cameras, Pinhole
 from unflat.geometry.rotations import Rigid, rotation_from_euler
 from unflat.method import Method, Prediction, predict_in_pieces

@@ -19,7 +19,7 @@ PACKAGE = Path(__file__).parent.parent / "unflat"
 
 def checkable_modules() -> list[str]:
     """The modules whose annotated shapes are checked: all but those with numba loops, which cannot be wrapped."""
-    numba = re.compile(r"^\s*(import numba|from numba|from unflat.kernels.walking_cpu)", re.MULTILINE)
+    numba = re.compile(r"^\s*(import numba|from numba|from unflat.kernels.(walking|lookup)_cpu)", re.MULTILINE)
     modules = [path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py"]
     plain = [path for path in modules if not numba.search(path.read_text())]
     return [".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts) for path in plain]

@@ -11,7 +11,8 @@ from unflat.geometry.spaces import Rays, contracted
 from unflat.geometry.spherical_harmonics import BANDS
 from unflat.kernels import voxel_march as march
 from unflat.kernels.clearance import clearance
-from unflat.kernels.voxel_march import Voxels, Walk, jitter, voxel_march, voxel_march_torch
+from unflat.kernels.voxel_march import Voxels, voxel_march, voxel_march_torch
+from unflat.kernels.walking import Cells, Walk, jitter
 
 BACKENDS = [voxel_march, voxel_march_torch]
 backend = pytest.mark.parametrize("backend", BACKENDS, ids=["loops", "torch"])
@@ -41,7 +42,7 @@ def voxels(bands: int, generator: torch.Generator, *, unbounded: bool = False) -
     occupied[3:] = True
     density = torch.randn(count, generator=generator) * 3 + 2
     colour = torch.randn(count, 3 * bands, generator=generator)
-    return Voxels(density.requires_grad_(), colour.requires_grad_(), row_of, -high, high, clearance(occupied))
+    return Voxels(density.requires_grad_(), colour.requires_grad_(), row_of, Cells(-high, high, clearance(occupied)))
 
 
 def gradients(marched: march.Marched, of: tuple[Tensor, ...]) -> list[Tensor]:
@@ -76,10 +77,10 @@ def test_gradients_are_those_of_finite_differences(generator: torch.Generator) -
     some = Rays(
         *(part.double() for part in (some.origins, some.directions, some.sights, some.near, some.far)), some.index
     )
-    low, high = grid.low.double(), grid.high.double()
+    cells = Cells(grid.cells.low.double(), grid.cells.high.double(), grid.cells.clear)
 
     def outputs(density: Tensor, colour: Tensor, background: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        wide = grid._replace(density=density, colour=colour, low=low, high=high)
+        wide = grid._replace(density=density, colour=colour, cells=cells)
         return voxel_march_torch(some, wide, exact, background)[:3]
 
     given = (grid.density.detach().double(), grid.colour.detach().double(), torch.tensor([0.2, 0.5, 0.9]).double())
@@ -93,7 +94,7 @@ def uniform(raw: float, colour: float) -> Voxels:
     sides = torch.full((3,), -1.0), torch.full((3,), 1.0)
     harmonic = math.log(colour / (1 - colour)) / 0.28209479177387814
     clear = torch.zeros(2, 2, 2, dtype=torch.uint8)
-    return Voxels(torch.full((125,), raw), torch.full((125, 3), harmonic), row_of, *sides, clear)
+    return Voxels(torch.full((125,), raw), torch.full((125, 3), harmonic), row_of, Cells(*sides, clear))
 
 
 def straight(offset: float = 0.0) -> Rays:
@@ -125,7 +126,7 @@ def test_a_wall_is_seen_where_it_is(backend: object) -> None:
 @backend
 def test_beside_the_box_and_where_all_is_empty_only_the_background_is_seen(backend: object) -> None:
     full, walk, shade = uniform(3.0, 0.5), Walk(0.1, False, 1.0, 0.0), torch.tensor([0.1, 0.2, 0.3])
-    empty = full._replace(clear=torch.full((2, 2, 2), 255, dtype=torch.uint8))
+    empty = full._replace(cells=full.cells._replace(clear=torch.full((2, 2, 2), 255, dtype=torch.uint8)))
     for some, grid in ((straight(offset=5.0), full), (straight(), empty)):
         seen = backend(some, grid, walk, shade)  # type: ignore[operator]
         assert torch.equal(seen.rgb[0], shade) and seen.through.item() == 1 and seen.samples.item() == 0
@@ -140,8 +141,8 @@ def test_what_is_jumped_over_does_not_move_the_samples_behind_it(backend: object
     occupied = torch.ones(8, 8, 8, dtype=torch.bool)
     occupied[:4] = False
     walk = Walk(0.07, False, 0.1, 0.0, key=99)
-    known = grid._replace(density=density.flatten(), clear=clearance(occupied))
-    unknown = known._replace(clear=torch.zeros(1, 1, 1, dtype=torch.uint8))
+    known = grid._replace(density=density.flatten(), cells=grid.cells._replace(clear=clearance(occupied)))
+    unknown = known._replace(cells=grid.cells._replace(clear=torch.zeros(1, 1, 1, dtype=torch.uint8)))
     a, b = (backend(straight(), one, walk, torch.ones(3)) for one in (known, unknown))  # type: ignore[operator]
     torch.testing.assert_close(a.rgb, b.rgb, rtol=0, atol=1e-5)
     assert a.samples.item() == b.samples.item() > 0
@@ -157,7 +158,8 @@ def test_the_far_side_of_space_without_end_is_seen(backend: object) -> None:
     density = torch.where(inside, 9.0, -50.0).flatten()
     row_of = torch.arange(41**3, dtype=torch.int32).view(shape)
     sides = torch.full((3,), -2.0), torch.full((3,), 2.0)
-    grid = Voxels(density, torch.zeros(41**3, 3), row_of, *sides, clearance(torch.ones(4, 4, 4, dtype=torch.bool)))
+    cells = Cells(*sides, clearance(torch.ones(4, 4, 4, dtype=torch.bool)))
+    grid = Voxels(density, torch.zeros(41**3, 3), row_of, cells)
     some = straight()
     some = Rays(
         torch.tensor([[0.3, 0.0, 0.0]]), some.directions, some.sights, some.near, torch.tensor([1e3]), some.index

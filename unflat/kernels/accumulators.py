@@ -37,9 +37,10 @@ def sparse_rows(rows: Tensor, values: Tensor, count: int) -> Tensor:
     )
 
 
-@lru_cache(maxsize=8)
-def accumulator(rows: int, channels: int) -> Accumulator:
-    """A table of this size, kept between steps: making and clearing one anew would cost more than a step."""
+@lru_cache(maxsize=16)
+def accumulator(rows: int, channels: int, which: int = 0) -> Accumulator:
+    """A table of this size, kept between steps: making and clearing one anew would cost more than a step. Tables that
+    are filled at the same time have different numbers."""
     return Accumulator(np.zeros((rows, channels), np.float32), np.zeros(rows, bool), np.empty(rows, np.int64))
 
 

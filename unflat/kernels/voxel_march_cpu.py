@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from unflat.kernels.lookup_cpu import corner_place, corner_share
 from unflat.kernels.walking_cpu import compiled, contracted, first_step, index, inlined, into_box, jittered, next_sample
 
 ONE = np.float32(1)
@@ -41,19 +42,6 @@ def trilinear(values: Any, at: int, row: int, plane: int, fx: Any, fy: Any, fz: 
     c = gz * values[at + plane] + fz * values[at + plane + 1]
     d = gz * values[at + plane + row] + fz * values[at + plane + row + 1]
     return gx * (gy * a + fy * b) + fx * (gy * c + fy * d)
-
-
-@inlined
-def corner_share(corner: int, fx: Any, fy: Any, fz: Any) -> Any:
-    """The weight of a corner of a cell; its bits say which side of x, y and z it is on."""
-    share = fx if corner & 4 else ONE - fx
-    share *= fy if corner & 2 else ONE - fy
-    return share * (fz if corner & 1 else ONE - fz)
-
-
-@inlined
-def corner_place(corner: int, at: int, row: int, plane: int) -> Any:
-    return at + (plane if corner & 4 else 0) + (row if corner & 2 else 0) + (corner & 1)
 
 
 @inlined

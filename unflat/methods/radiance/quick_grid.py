@@ -23,7 +23,8 @@ from unflat.geometry.cameras import Cameras
 from unflat.geometry.spaces import CONTRACTED
 from unflat.kernels.accumulators import forget_accumulators
 from unflat.kernels.clearance import clearance
-from unflat.kernels.voxel_march import Marched, Voxels, Walk, voxel_march
+from unflat.kernels.voxel_march import Marched, Voxels, voxel_march
+from unflat.kernels.walking import Cells, Walk
 from unflat.method import Group, Losses, Method, Prediction
 from unflat.training.experiment import Experiment
 from unflat.training.settings import Training, seed_of
@@ -131,7 +132,7 @@ class QuickGrid(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb"
 
     @property
     def voxels(self) -> Voxels:
-        return Voxels(self.density, self.colour, self.row_of, self.low, self.high, self.clear)
+        return Voxels(self.density, self.colour, self.row_of, Cells(self.low, self.high, self.clear))
 
     def walk(self, key: int = 0) -> Walk:
         side = float((self.high - self.low).max()) / self.config.cells[int(self.stage)]

@@ -1,0 +1,113 @@
+"""Rays through a field of densities alone: the few samples that count and what they weigh, with gradients.
+
+March first, learn on what is left: a ray is walked with the density alone, and what is dear (features, networks for
+colours, losses) sees only the samples that weigh something in the picture. Walk, interpolation, compositing and their
+gradients are one loop for each kind of field (numba, CPU); the readable PyTorch twin is their oracle and runs
+everywhere else. What both do stands in `kernels.walking`. The raw density of a table is the sum of what it holds at a
+point.
+"""
+
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from unflat.geometry.spaces import Rays
+from unflat.kernels.lookup import Box, Gradients, Table, field_of, kind_of, looked_up_torch, tables_of
+from unflat.kernels.walking import Cells, Walk, composited, met, points_at, raw_at
+
+ROOM = 16
+"""samples a ray for which there is room at first; where it is not enough, twice as many"""
+
+
+class Weighed(NamedTuple):
+    """Samples of all rays, ray by ray and from near to far, and what passes them."""
+
+    weight: Float[Tensor, "m"]
+    """in the picture"""
+    ray: Int[Tensor, "m"]
+    t: Float[Tensor, "m"]
+    """along the ray"""
+    points: Float[Tensor, "m 3"]
+    """in the walk's coordinates"""
+    through: Float[Tensor, "r"]
+    """what passes: 1 - opacity"""
+
+    def gathered(self, values: Float[Tensor, "m k"]) -> Float[Tensor, "r k"]:
+        """The sums over each ray of weight times value."""
+        none = values.new_zeros(len(self.through), values.shape[1])
+        return none.index_add(0, self.ray, self.weight[:, None] * values)
+
+
+def density_march(rays: Rays, density: Table, cells: Cells, walk: Walk) -> Weighed:
+    """The samples of a field that count. Weights and what passes have gradients for the field's tables."""
+    tables = tables_of(density)
+    if _loops() is None or tables[0].device.type != "cpu" or tables[0].dtype != torch.float32:
+        return density_march_torch(rays, density, cells, walk)
+    return Weighed(*_March.apply(rays, kind_of(density), cells, walk, *tables))  # type: ignore[no-untyped-call]
+
+
+def density_march_torch(rays: Rays, density: Table, cells: Cells, walk: Walk) -> Weighed:
+    """The readable twin."""
+
+    def raw_of(points: Float[Tensor, "n 3"]) -> Float[Tensor, "n"]:
+        return looked_up_torch(points, density, Box(cells.low, cells.high)).sum(1)
+
+    with torch.no_grad():
+        ray, t = met(rays, cells, walk, raw_of)
+    points = points_at(rays[ray], t, walk)
+    weight, through = composited(raw_of(points) - walk.shift, ray, len(rays), walk)
+    return Weighed(weight, ray, t, points, through)
+
+
+# -- the loops ---------------------------------------------------------------------------------------------------------
+
+
+@torch.compiler.disable
+@cache
+def _loops() -> Any:
+    """The module of compiled loops, or None without numba."""
+    try:
+        from unflat.kernels import density_march_cpu
+    except ModuleNotFoundError:
+        return None
+    return density_march_cpu
+
+
+class _March(torch.autograd.Function):
+    """`density_march` by loops."""
+
+    @staticmethod
+    def forward(ctx: Any, rays: Rays, kind: Any, cells: Cells, walk: Walk, *tables: Tensor) -> Any:
+        _, field = field_of(kind, tables)
+        walked = (rays.origins, rays.directions, rays.near, rays.far)
+        given = [part.detach().float().contiguous().numpy() for part in walked]
+        count, room, used = len(rays), ROOM * max(len(rays), 64), -1
+        through, first = np.empty(count, np.float32), np.empty(count + 1, np.int64)
+        numbers = [np.float32(v) for v in (walk.thickness, walk.shift, raw_at(walk), walk.least, walk.last)]
+        while used < 0:
+            within, kept = np.empty((room, 3), np.float32), np.empty((room, 4), np.float32)
+            used = _loops().forward(
+                *given, rays.index.numpy(), np.uint64(walk.key & 2**64 - 1), field, cells.clear.numpy(),
+                cells.low.numpy(), cells.high.numpy(), np.float32(walk.step), walk.contracted, *numbers,
+                through, first, within, kept,
+            )  # fmt: skip
+            room *= 2
+        within, kept = within[:used].copy(), kept[:used].copy()
+        ctx.kept, ctx.tables = (kind, field, first, within, kept, numbers[0], through), tables
+        ray = torch.from_numpy(np.repeat(np.arange(count), np.diff(first)))
+        points = cells.low + torch.from_numpy(within) * (cells.high - cells.low)
+        outputs = torch.from_numpy(kept[:, 0] * kept[:, 1]), ray, torch.from_numpy(kept[:, 3].copy()), points
+        ctx.mark_non_differentiable(*outputs[1:])
+        return (*outputs, torch.from_numpy(through))
+
+    @staticmethod
+    def backward(ctx: Any, of_weight: Tensor, _: Tensor, __: Tensor, ___: Tensor, of_through: Tensor) -> Any:
+        kind, field, first, within, kept, thickness, through = ctx.kept
+        gradients = Gradients(kind, ctx.tables)
+        given = (part.float().contiguous().numpy() for part in (of_weight, of_through))
+        _loops().backward(first, within, kept, thickness, through, *given, field, gradients.arrays)
+        return None, None, None, None, *gradients.tensors()

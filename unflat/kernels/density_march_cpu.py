@@ -1,0 +1,196 @@
+"""The numba loops of `density_march`: one walk for every kind of table.
+
+What a table is, is told by how many parts its tuple has: numba compiles the walk once for each.
+"""
+
+from typing import Any
+
+import numpy as np
+from numba.extending import overload
+
+from unflat.kernels.lookup_cpu import add_lines, add_pair, corner_place, corner_share, entry, on_line, touch
+from unflat.kernels.walking_cpu import (
+    PLAIN,
+    compiled,
+    contracted,
+    first_step,
+    inlined,
+    into_box,
+    jittered,
+    next_sample,
+)
+
+ONE = np.float32(1)
+SURELY = np.float32(15)  # the softplus of what is larger is itself
+VOXELS, PAIRS, LINES = 4, 9, 3
+"""parts of the tuples that `lookup.field_of` makes"""
+
+
+# -- the raw density of each kind, at places in the box from 0 to 1, and its gradient ----------------------------------
+
+
+def raw_of(field: Any, x: Any, y: Any, z: Any) -> Any:
+    """The raw density of a field."""
+    raise NotImplementedError("only in compiled loops")
+
+
+def add_raw(field: Any, x: Any, y: Any, z: Any, of_raw: Any, gradients: Any) -> None:
+    """Add the gradient of a raw density to those of the field's tables."""
+    raise NotImplementedError("only in compiled loops")
+
+
+@inlined
+def _voxels_raw(field: Any, x: Any, y: Any, z: Any) -> Any:
+    """The voxels' first channel, trilinear."""
+    table, nx, ny, nz = field
+    i, fx = entry(x, nx)
+    j, fy = entry(y, ny)
+    k, fz = entry(z, nz)
+    at, row, plane = (i * ny + j) * nz + k, nz, ny * nz
+    gx, gy, gz = ONE - fx, ONE - fy, ONE - fz
+    a = gz * table[at, 0] + fz * table[at + 1, 0]
+    b = gz * table[at + row, 0] + fz * table[at + row + 1, 0]
+    c = gz * table[at + plane, 0] + fz * table[at + plane + 1, 0]
+    d = gz * table[at + plane + row, 0] + fz * table[at + plane + row + 1, 0]
+    return gx * (gy * a + fy * b) + fx * (gy * c + fy * d)
+
+
+@inlined
+def _voxels_add(field: Any, x: Any, y: Any, z: Any, of_raw: Any, gradients: Any) -> None:
+    _, nx, ny, nz = field
+    of_table, seen, touched, counts = gradients
+    i, fx = entry(x, nx)
+    j, fy = entry(y, ny)
+    k, fz = entry(z, nz)
+    at = (i * ny + j) * nz + k
+    for corner in range(8):
+        row = corner_place(corner, at, nz, ny * nz)
+        touch(seen, touched, counts, 0, row)
+        of_table[row, 0] += corner_share(corner, fx, fy, fz) * of_raw
+
+
+@inlined
+def _pair_raw(plane: Any, line: Any, a: Any, b: Any, z: Any, rows: int, columns: int) -> Any:
+    """The sum of the products of a bilinear plane and a linear line."""
+    i, f = entry(a, rows)
+    j, g = entry(b, columns)
+    k, h = entry(z, len(line))
+    at, total = i * columns + j, np.float32(0)
+    p, q, r, s = (ONE - f) * (ONE - g), (ONE - f) * g, f * (ONE - g), f * g
+    for c in range(plane.shape[1]):
+        flat = p * plane[at, c] + q * plane[at + 1, c] + r * plane[at + columns, c] + s * plane[at + columns + 1, c]
+        total += flat * ((ONE - h) * line[k, c] + h * line[k + 1, c])
+    return total
+
+
+@inlined
+def _pairs_raw(field: Any, x: Any, y: Any, z: Any) -> Any:
+    xy, xz, yz, lz, ly, lx, nx, ny, nz = field
+    first, second = _pair_raw(xy, lz, x, y, z, nx, ny), _pair_raw(xz, ly, x, z, y, nx, nz)
+    return first + second + _pair_raw(yz, lx, y, z, x, ny, nz)
+
+
+@inlined
+def _pairs_add(field: Any, x: Any, y: Any, z: Any, of_raw: Any, gradients: Any) -> None:
+    xy, xz, yz, lz, ly, lx, nx, ny, nz = field
+    gxy, sxy, txy, gxz, sxz, txz, gyz, syz, tyz, gz, gy, gx, counts = gradients
+    given = np.full(1, of_raw)
+    add_pair(xy, lz, x, y, z, nx, ny, given, True, gxy, sxy, txy, gz, counts, 0)
+    add_pair(xz, ly, x, z, y, nx, nz, given, True, gxz, sxz, txz, gy, counts, 1)
+    add_pair(yz, lx, y, z, x, ny, nz, given, True, gyz, syz, tyz, gx, counts, 2)
+
+
+@inlined
+def _lines_raw(field: Any, x: Any, y: Any, z: Any) -> Any:
+    lx, ly, lz = field
+    i, fx = entry(x, len(lx))
+    j, fy = entry(y, len(ly))
+    k, fz = entry(z, len(lz))
+    total = np.float32(0)
+    for c in range(lx.shape[1]):
+        total += on_line(lx, i, fx, c) * on_line(ly, j, fy, c) * on_line(lz, k, fz, c)
+    return total
+
+
+@inlined
+def _lines_add(field: Any, x: Any, y: Any, z: Any, of_raw: Any, gradients: Any) -> None:
+    lx, ly, lz = field
+    of_x, of_y, of_z, _ = gradients
+    i, fx = entry(x, len(lx))
+    j, fy = entry(y, len(ly))
+    k, fz = entry(z, len(lz))
+    for c in range(lx.shape[1]):
+        add_lines(field, i, j, k, fx, fy, fz, c, of_raw, of_x, of_y, of_z)
+
+
+@overload(raw_of, jit_options=PLAIN)
+def _raw_of(field, x, y, z):  # type: ignore[no-untyped-def] # numba compares signatures by their letters
+    kind = {VOXELS: _voxels_raw, PAIRS: _pairs_raw, LINES: _lines_raw}[len(field.types)]
+    return lambda field, x, y, z: kind(field, x, y, z)
+
+
+@overload(add_raw, jit_options=PLAIN)
+def _add_raw(field, x, y, z, of_raw, gradients):  # type: ignore[no-untyped-def]
+    kind = {VOXELS: _voxels_add, PAIRS: _pairs_add, LINES: _lines_add}[len(field.types)]
+    return lambda field, x, y, z, of_raw, gradients: kind(field, x, y, z, of_raw, gradients)
+
+
+# -- the walk, and the way back ----------------------------------------------------------------------------------------
+
+
+@compiled
+def forward(
+    origins: Any, directions: Any, near: Any, far: Any, rays: Any, key: Any, field: Any, clear: Any, low: Any,
+    high: Any, step: Any, is_contracted: bool, thickness: Any, shift: Any, thinnest: Any, least: Any, last: Any,
+    through: Any, first: Any, within: Any, kept: Any,
+) -> int:  # fmt: skip
+    """Fill through [r], first [r + 1], and of the samples within [m, 3] and kept [m, 4] (alpha, what came through to
+    it, raw density, t). Returns their number, or -1 where there is no room for all of them."""
+    sides, used = ((high - low) / np.array(clear.shape)).astype(np.float32), 0
+    for r in range(origins.shape[0]):
+        first[r] = used
+        o, d, t0, t1, left = origins[r], directions[r], near[r], far[r], ONE
+        if not is_contracted:
+            t0, t1 = into_box(o, d, low, high, t0, t1)
+        offset = jittered(key, rays[r]) if key != 0 else np.float32(0.5)
+        t = first_step(o, d, t0, step, offset, is_contracted)
+        while left >= last and t1 > t0:
+            t, onwards = next_sample(o, d, t, t0, t1, offset, step, is_contracted, clear, low, sides)
+            if not t < t1:
+                break
+            x, y, z = o[0] + t * d[0], o[1] + t * d[1], o[2] + t * d[2]
+            if is_contracted:
+                x, y, z = contracted(x, y, z)
+            x = min(max((x - low[0]) / (high[0] - low[0]), np.float32(0)), ONE)
+            y = min(max((y - low[1]) / (high[1] - low[1]), np.float32(0)), ONE)
+            z = min(max((z - low[2]) / (high[2] - low[2]), np.float32(0)), ONE)
+            raw = raw_of(field, x, y, z) - shift
+            if raw > thinnest:
+                soft = np.log(ONE + np.exp(raw)) if raw < SURELY else raw
+                alpha = ONE - np.exp(-thickness * soft)
+                if left * alpha > least:
+                    if used >= kept.shape[0]:
+                        return -1
+                    within[used, 0], within[used, 1], within[used, 2] = x, y, z
+                    kept[used, 0], kept[used, 1], kept[used, 2], kept[used, 3] = alpha, left, raw, t
+                    left *= ONE - alpha
+                    used += 1
+            t += onwards
+        through[r] = left
+    first[origins.shape[0]] = used
+    return used
+
+
+@compiled
+def backward(
+    first: Any, within: Any, kept: Any, thickness: Any, through: Any, of_weight: Any, of_through: Any, field: Any,
+    gradients: Any,
+) -> None:  # fmt: skip
+    """Add to the gradients of the field's tables."""
+    for r in range(len(through)):
+        behind = through[r] * of_through[r]  # what lies behind a sample, each part times its gradient
+        for m in range(first[r + 1] - 1, first[r] - 1, -1):
+            alpha, left, raw, _ = kept[m]
+            of_raw = thickness / (ONE + np.exp(-raw)) * ((ONE - alpha) * left * of_weight[m] - behind)
+            behind += left * alpha * of_weight[m]
+            add_raw(field, within[m, 0], within[m, 1], within[m, 2], of_raw, gradients)

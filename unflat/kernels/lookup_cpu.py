@@ -1,0 +1,194 @@
+"""The numba loops of `lookup`. Places in the box are given from 0 to 1 along each axis."""
+
+from typing import Any
+
+import numpy as np
+
+from unflat.kernels.walking_cpu import compiled, inlined
+
+ONE = np.float32(1)
+
+
+@inlined
+def entry(within: Any, count: int) -> Any:
+    """The entry before a place, and how far behind it the place is."""
+    at = within * np.float32(count - 1)
+    before = min(int(at), count - 2)
+    return before, at - np.float32(before)
+
+
+@inlined
+def corner_share(corner: int, fx: Any, fy: Any, fz: Any) -> Any:
+    """The weight of a corner of a cell; its bits say which side of x, y and z it is on."""
+    share = fx if corner & 4 else ONE - fx
+    share *= fy if corner & 2 else ONE - fy
+    return share * (fz if corner & 1 else ONE - fz)
+
+
+@inlined
+def corner_place(corner: int, at: int, row: int, plane: int) -> Any:
+    return at + (plane if corner & 4 else 0) + (row if corner & 2 else 0) + (corner & 1)
+
+
+@inlined
+def square_share(corner: int, f: Any, g: Any) -> Any:
+    """The weight of a corner of a square; its bits say which side of rows and columns it is on."""
+    return (f if corner & 2 else ONE - f) * (g if corner & 1 else ONE - g)
+
+
+@inlined
+def touch(seen: Any, touched: Any, counts: Any, table: int, row: int) -> None:
+    """List a row once."""
+    if not seen[row]:
+        seen[row] = True
+        touched[counts[table]] = row
+        counts[table] += 1
+
+
+# -- voxels ------------------------------------------------------------------------------------------------------------
+
+
+@compiled
+def voxels_forward(within: Any, field: Any, values: Any) -> None:
+    """Fill values [n, c]."""
+    table, nx, ny, nz = field
+    for n in range(len(within)):
+        i, fx = entry(within[n, 0], nx)
+        j, fy = entry(within[n, 1], ny)
+        k, fz = entry(within[n, 2], nz)
+        at = (i * ny + j) * nz + k
+        values[n] = np.float32(0)
+        for corner in range(8):
+            share, row = corner_share(corner, fx, fy, fz), corner_place(corner, at, nz, ny * nz)
+            for c in range(table.shape[1]):
+                values[n, c] += share * table[row, c]
+
+
+@compiled
+def voxels_backward(within: Any, field: Any, of_values: Any, gradients: Any) -> None:
+    """Add to the accumulators."""
+    _, nx, ny, nz = field
+    of_table, seen, touched, counts = gradients
+    for n in range(len(within)):
+        i, fx = entry(within[n, 0], nx)
+        j, fy = entry(within[n, 1], ny)
+        k, fz = entry(within[n, 2], nz)
+        at = (i * ny + j) * nz + k
+        for corner in range(8):
+            share, row = corner_share(corner, fx, fy, fz), corner_place(corner, at, nz, ny * nz)
+            touch(seen, touched, counts, 0, row)
+            for c in range(of_table.shape[1]):
+                of_table[row, c] += share * of_values[n, c]
+
+
+# -- planes with lines -------------------------------------------------------------------------------------------------
+
+
+@inlined
+def fill_pair(plane: Any, line: Any, a: Any, b: Any, z: Any, rows: int, columns: int, into: Any) -> None:
+    """The products of a bilinear plane and a linear line."""
+    i, f = entry(a, rows)
+    j, g = entry(b, columns)
+    k, h = entry(z, len(line))
+    at, p, q, r, s = i * columns + j, (ONE - f) * (ONE - g), (ONE - f) * g, f * (ONE - g), f * g
+    for c in range(plane.shape[1]):
+        flat = p * plane[at, c] + q * plane[at + 1, c] + r * plane[at + columns, c] + s * plane[at + columns + 1, c]
+        into[c] = flat * ((ONE - h) * line[k, c] + h * line[k + 1, c])
+
+
+@inlined
+def add_pair(
+    plane: Any, line: Any, a: Any, b: Any, z: Any, rows: int, columns: int, given: Any, sums: bool,
+    of_plane: Any, seen: Any, touched: Any, of_line: Any, counts: Any, pair: int,
+) -> None:  # fmt: skip
+    """The gradient of `fill_pair`; with `sums`, of the sum of its products, of which `given` has one number."""
+    i, f = entry(a, rows)
+    j, g = entry(b, columns)
+    k, h = entry(z, len(line))
+    at = i * columns + j
+    for corner in range(4):
+        touch(seen, touched, counts, pair, at + (columns if corner & 2 else 0) + (corner & 1))
+    p, q, r, s = (ONE - f) * (ONE - g), (ONE - f) * g, f * (ONE - g), f * g
+    for c in range(plane.shape[1]):
+        d = given[0] if sums else given[c]
+        flat = p * plane[at, c] + q * plane[at + 1, c] + r * plane[at + columns, c] + s * plane[at + columns + 1, c]
+        of_flat = d * ((ONE - h) * line[k, c] + h * line[k + 1, c])
+        of_line[k, c] += (ONE - h) * d * flat
+        of_line[k + 1, c] += h * d * flat
+        of_plane[at, c] += p * of_flat
+        of_plane[at + 1, c] += q * of_flat
+        of_plane[at + columns, c] += r * of_flat
+        of_plane[at + columns + 1, c] += s * of_flat
+
+
+@compiled
+def pairs_forward(within: Any, field: Any, values: Any) -> None:
+    """Fill values [n, 3 c]."""
+    xy, xz, yz, lz, ly, lx, nx, ny, nz = field
+    c = xy.shape[1]
+    for n in range(len(within)):
+        x, y, z = within[n, 0], within[n, 1], within[n, 2]
+        fill_pair(xy, lz, x, y, z, nx, ny, values[n, :c])
+        fill_pair(xz, ly, x, z, y, nx, nz, values[n, c : 2 * c])
+        fill_pair(yz, lx, y, z, x, ny, nz, values[n, 2 * c :])
+
+
+@compiled
+def pairs_backward(within: Any, field: Any, of_values: Any, gradients: Any) -> None:
+    """Add to the accumulators."""
+    xy, xz, yz, lz, ly, lx, nx, ny, nz = field
+    gxy, sxy, txy, gxz, sxz, txz, gyz, syz, tyz, gz, gy, gx, counts = gradients
+    c = xy.shape[1]
+    for n in range(len(within)):
+        x, y, z = within[n, 0], within[n, 1], within[n, 2]
+        add_pair(xy, lz, x, y, z, nx, ny, of_values[n, :c], False, gxy, sxy, txy, gz, counts, 0)
+        add_pair(xz, ly, x, z, y, nx, nz, of_values[n, c : 2 * c], False, gxz, sxz, txz, gy, counts, 1)
+        add_pair(yz, lx, y, z, x, ny, nz, of_values[n, 2 * c :], False, gyz, syz, tyz, gx, counts, 2)
+
+
+# -- lines alone -------------------------------------------------------------------------------------------------------
+
+
+@inlined
+def on_line(line: Any, i: int, f: Any, c: int) -> Any:
+    return (ONE - f) * line[i, c] + f * line[i + 1, c]
+
+
+@compiled
+def lines_forward(within: Any, field: Any, values: Any) -> None:
+    """Fill values [n, c]."""
+    lx, ly, lz = field
+    for n in range(len(within)):
+        i, fx = entry(within[n, 0], len(lx))
+        j, fy = entry(within[n, 1], len(ly))
+        k, fz = entry(within[n, 2], len(lz))
+        for c in range(lx.shape[1]):
+            values[n, c] = on_line(lx, i, fx, c) * on_line(ly, j, fy, c) * on_line(lz, k, fz, c)
+
+
+@inlined
+def add_lines(
+    field: Any, i: int, j: int, k: int, fx: Any, fy: Any, fz: Any, c: int, d: Any, of_x: Any, of_y: Any, of_z: Any
+) -> None:
+    """The gradient of one product of three lines."""
+    lx, ly, lz = field
+    x, y, z = on_line(lx, i, fx, c), on_line(ly, j, fy, c), on_line(lz, k, fz, c)
+    of_x[i, c] += (ONE - fx) * d * y * z
+    of_x[i + 1, c] += fx * d * y * z
+    of_y[j, c] += (ONE - fy) * d * x * z
+    of_y[j + 1, c] += fy * d * x * z
+    of_z[k, c] += (ONE - fz) * d * x * y
+    of_z[k + 1, c] += fz * d * x * y
+
+
+@compiled
+def lines_backward(within: Any, field: Any, of_values: Any, gradients: Any) -> None:
+    """Add to the accumulators."""
+    lx, ly, lz = field
+    of_x, of_y, of_z, _ = gradients
+    for n in range(len(within)):
+        i, fx = entry(within[n, 0], len(lx))
+        j, fy = entry(within[n, 1], len(ly))
+        k, fz = entry(within[n, 2], len(lz))
+        for c in range(lx.shape[1]):
+            add_lines(field, i, j, k, fx, fy, fz, c, of_values[n, c], of_x, of_y, of_z)

@@ -1,0 +1,141 @@
+"""How rays are walked through what is not empty: what all marches have in common, and the readable twin of the walk.
+
+A ray is sampled every `step`, in the coordinates of its space: those of a box, or contracted ones. Coarse cells say
+how far the nearest cell is that is not empty, so that what is empty is jumped over. The raw density of a field at a
+sample, less `shift`, becomes an optical thickness `thickness * softplus(raw)` of the step. What is as thin as
+`thinnest` is left out, and so is what would weigh as little as `least` in the picture; a ray ends when less than `last`
+passes.
+"""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from unflat.geometry.spaces import Rays, contracted, contracted_speed
+
+
+class Cells(NamedTuple):
+    """Where there may be something: a box, and how empty its coarse cells are."""
+
+    low: Float[Tensor, "3"]
+    high: Float[Tensor, "3"]
+    clear: UInt8[Tensor, "i j k"]
+    """how many cells away the nearest one is that is not empty (see `kernels.clearance`)"""
+
+
+class Walk(NamedTuple):
+    """How rays are walked."""
+
+    step: float
+    """between two samples, in walking coordinates: contracted ones where space is contracted"""
+    contracted: bool
+    thickness: float
+    """of a step where softplus(raw) is 1"""
+    shift: float
+    key: int = 0
+    """of what is drawn at random: where in its first step each ray begins; 0 begins in the middle of it"""
+    thinnest: float = 1e-4
+    """opacity of a sample under which it is left out"""
+    least: float = 1e-4
+    """weight in the picture under which a sample is left out"""
+    last: float = 1e-3
+    """of what passes, under which a ray ends"""
+
+
+def met(
+    rays: Rays, cells: Cells, walk: Walk, raw_of: Callable[[Tensor], Tensor]
+) -> tuple[Int[Tensor, "m"], Float[Tensor, "m"]]:
+    """The samples that count, by ray and then by distance: their rays and distances. All rays step together.
+
+    `raw_of` gives the raw density at points [n, 3] of the walk's coordinates.
+    """
+    t0, t1 = rays.near, rays.far
+    if not walk.contracted:
+        inverse = 1 / torch.where(rays.directions.abs() > 1e-9, rays.directions, 1e-9)
+        a, b = ((side - rays.origins) * inverse for side in (cells.low, cells.high))
+        t0, t1 = torch.maximum(t0, torch.minimum(a, b).amax(1)), torch.minimum(t1, torch.maximum(a, b).amin(1))
+    t = t0 + jitter(walk.key, rays.index) * _onwards(rays, t0, walk)
+    side = (cells.high - cells.low) / cells.low.new_tensor(cells.clear.shape)
+    left, found = torch.ones_like(t), [(t[:0].long(), t[:0])]
+    while True:
+        walking = (t < t1) & (left >= walk.last)
+        if not walking.any():
+            break
+        points = points_at(rays, t, walk)
+        cell = ((points - cells.low) / side).long().clamp_min(0)
+        i, j, k = cell.minimum(cell.new_tensor(cells.clear.shape) - 1).unbind(1)
+        empty = cells.clear[i, j, k]
+        alpha = -torch.expm1(-walk.thickness * softplus(raw_of(points) - walk.shift))
+        counts = walking & (empty == 0) & (alpha > walk.thinnest) & (left * alpha > walk.least)
+        found.append((counts.nonzero()[:, 0], t[counts]))
+        left = torch.where(counts, left * (1 - alpha), left)
+        onwards = _onwards(rays, t, walk)
+        if walk.contracted:  # half of what is empty: a ray that comes nearer moves faster
+            onwards = onwards * (0.5 * (empty.float() - 1) * side.min() / walk.step).clamp_min(1)
+        t = t + onwards
+    ray, at = (torch.cat(parts) for parts in zip(*found, strict=True))
+    order = torch.argsort(ray, stable=True)
+    return ray[order], at[order]
+
+
+def points_at(rays: Rays, t: Float[Tensor, "r"], walk: Walk) -> Float[Tensor, "r 3"]:
+    """Where rays are, in the walk's coordinates."""
+    points = rays.origins + t[:, None] * rays.directions
+    return contracted(points) if walk.contracted else points
+
+
+def _onwards(rays: Rays, t: Float[Tensor, "r"], walk: Walk) -> Float[Tensor, "r"]:
+    """How much t grows with a step."""
+    if not walk.contracted:
+        return torch.full_like(t, walk.step)
+    points = rays.origins + t[:, None] * rays.directions
+    return walk.step / contracted_speed(points, rays.directions).clamp_min(1e-6)
+
+
+class Composited(NamedTuple):
+    """Samples with what they weigh in the picture."""
+
+    weight: Float[Tensor, "m"]
+    through: Float[Tensor, "r"]
+    """what passes all samples of a ray"""
+
+
+def composited(raw: Float[Tensor, "m"], ray: Int[Tensor, "m"], rays: int, walk: Walk) -> Composited:
+    """Weights of samples, sorted by ray and distance, whose raw densities less the shift these are."""
+    thickness = walk.thickness * softplus(raw)
+    count = torch.bincount(ray, minlength=rays)
+    total = torch.cat([thickness.new_zeros(1).double(), thickness.double().cumsum(0)])
+    before = (total[:-1] - total[(count.cumsum(0) - count)[ray]]).to(thickness.dtype)
+    weight = torch.exp(-before) * -torch.expm1(-thickness)
+    return Composited(weight, torch.exp(-thickness.new_zeros(rays).index_add(0, ray, thickness)))
+
+
+def raw_at(walk: Walk) -> float:
+    """The raw density less the shift whose sample is as thin as the thinnest."""
+    return math.log(math.expm1(-math.log1p(-walk.thinnest) / walk.thickness))
+
+
+def jitter(key: int, index: Int[Tensor, "r"]) -> Float[Tensor, "r"]:
+    """Where in its first step each ray begins, in [0, 1): a hash of the key and the ray's number; 1/2 for key 0."""
+    if key == 0:
+        return torch.full(index.shape, 0.5, device=index.device)
+    state = index.to(torch.int64) * _signed(0x9E3779B97F4A7C15) + _signed(key)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        state = (state ^ _shifted(state, shift)) * _signed(factor)
+    return _shifted(state ^ _shifted(state, 31), 40).float() / 2**24
+
+
+def _signed(word: int) -> int:
+    """The same 64 bits as torch's integers have them."""
+    word &= 2**64 - 1
+    return word - 2**64 if word >= 2**63 else word
+
+
+def _shifted(state: Int[Tensor, "r"], by: int) -> Int[Tensor, "r"]:
+    """To the right, zeros from the left."""
+    return (state >> by) & (2 ** (64 - by) - 1)

@@ -214,10 +214,13 @@ def test_fewer_than_two_are_no_capture(frames: list[Frame], tmp_path: Path) -> N
     (tmp_path / "1.png").unlink()
     with pytest.raises(CaptureError, match=r"^1 of 3 pictures .*are needed: 1\.png does not exist; 2\.png is broken"):
         load(frames)
-    with pytest.raises(CaptureError, match=r"^0 of 0 pictures can be read, and at least two are needed$"):
+    with pytest.raises(CaptureError, match=r"^0 of 0 pictures can be read, and at least 2 are needed$"):
         load([])
-    with pytest.raises(CaptureError, match=r"^1 of 1 pictures can be read, and at least two are needed$"):
+    with pytest.raises(CaptureError, match=r"^1 of 1 pictures can be read, and at least 2 are needed$"):
         load(frames[:1])
+    assert len(load(frames[:1], minimum=1).frames) == 1
+    with pytest.raises(CaptureError, match=r"^2 of 3 pictures .*, and at least 3 are needed: 1"):
+        load(frames, minimum=3)
 
 
 # Memory

@@ -51,16 +51,17 @@ def load_pictures(
     side: int | None = None,
     depth_unit: float = 0.001,
     share: float = SHARE,
+    minimum: int = 2,
     progress: bool = True,
 ) -> Pictures:
     """The pictures of frames, as they are stored: a note in the file that they be turned is for viewers.
 
     `side`: the longer side in pixels, of pictures that are larger; their areas are averaged. `depth_unit`: of integers
     in depth maps. `share`: what takes more than this share of memory is packed into a file in the cache, once, and
-    memory-mapped.
+    memory-mapped. `minimum`: pictures that have to be left; one is enough where they are only to be compared with.
 
     A pinhole is scaled to the picture that is there. Raises CaptureError where a picture is not of the pinhole's
-    shape, and where fewer than two can be read.
+    shape, and where fewer than `minimum` can be read.
     """
     if side is not None and side < 1:
         raise CaptureError(f"side={side} is no size for pictures; give their longer side in pixels, or leave it out")
@@ -68,12 +69,12 @@ def load_pictures(
         planned = list(side_by_side(partial(_plan, side=side), frames))
         plans = [plan for plan in planned if isinstance(plan, _Plan)]
         skipped = [plan for plan in planned if isinstance(plan, Skipped)]
-        _refuse_few(plans, skipped)
+        _refuse_few(plans, skipped, minimum)
         columns = _columns(plans)
         read = side_by_side(partial(_decode, channels=columns["pixels"][0][0], depth_unit=depth_unit), plans)
         count = sum(plan.count for plan in plans)
         bytes_of_row = sum(math.prod(shape) * np.dtype(kind).itemsize for shape, kind in columns.values())
-        fill = partial(_fill, plans, skipped, read, progress)
+        fill = partial(_fill, plans, skipped, read, minimum, progress)
         if count * bytes_of_row > share * _memory():
             arrays, left, broken = _packed(_key(plans, columns, depth_unit), columns, fill)
         else:
@@ -90,12 +91,12 @@ def load_pictures(
     )
 
 
-def _refuse_few(left: Sequence[object], skipped: Sequence[Skipped]) -> None:
-    if len(left) < 2:
+def _refuse_few(left: Sequence[object], skipped: Sequence[Skipped], minimum: int) -> None:
+    if len(left) < minimum:
         shown = "; ".join(f"{name} {why}" for name, why in skipped[:3])
         rest = f"; and {len(skipped) - 3} more" if len(skipped) > 3 else ""
         raise CaptureError(
-            f"{len(left)} of {len(left) + len(skipped)} pictures can be read, and at least two are needed"
+            f"{len(left)} of {len(left) + len(skipped)} pictures can be read, and at least {minimum} are needed"
             + (f": {shown}{rest}" if skipped else "")
         )
 
@@ -230,10 +231,11 @@ def _fill(
     plans: Sequence[_Plan],
     skipped: Sequence[Skipped],
     read: Iterable[_Decoded | Skipped],
+    minimum: int,
     progress: bool,
     columns: Columns,
 ) -> Filled:
-    """Decode all pictures into columns. CaptureError if fewer than two can be read."""
+    """Decode all pictures into columns. CaptureError if fewer than `minimum` can be read."""
     left: list[int] = []
     broken: list[Skipped] = []
     with bar(progress) as shown:
@@ -245,7 +247,7 @@ def _fill(
                 left.append(index)
                 _keep(picture, columns)
             shown.advance(task)
-    _refuse_few(left, [*skipped, *broken])
+    _refuse_few(left, [*skipped, *broken], minimum)
     return left, broken
 
 

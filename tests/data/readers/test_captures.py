@@ -1,6 +1,7 @@
 """The same five cameras in every format: found, read to the same rays, and what is said of what is no capture."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,9 @@ from five_cameras import DEPTHS, FORMATS, LIT, NAMES, lit_point, rays, write_col
 
 from unflat.data.frame_pictures import load_pictures
 from unflat.data.readers.captures import READERS, find_reader, read_recording, split_names
-from unflat.data.recordings import CaptureError, Frame, Recording
+from unflat.data.recordings import CaptureError, Frame, Recording, Split
 
+Write = Callable[[Path], None]
 EVERY = pytest.mark.parametrize(("name", "write"), FORMATS.values(), ids=FORMATS)
 
 
@@ -21,7 +23,7 @@ def written(folder: Path, form: str) -> Path:
 
 
 @EVERY
-def test_all_formats_load_to_the_same_rays(tmp_path: Path, name: str, write) -> None:
+def test_all_formats_load_to_the_same_rays(tmp_path: Path, name: str, write: Write) -> None:
     write(tmp_path)
     assert find_reader(tmp_path) == name
     recording = read_recording(tmp_path)
@@ -38,7 +40,7 @@ def test_all_formats_load_to_the_same_rays(tmp_path: Path, name: str, write) -> 
 
 
 @EVERY
-def test_known_points_are_seen_in_the_middle_of_their_pixels(tmp_path: Path, name: str, write) -> None:
+def test_known_points_are_seen_in_the_middle_of_their_pixels(tmp_path: Path, name: str, write: Write) -> None:
     write(tmp_path)
     pictures = load_pictures(read_recording(tmp_path).frames, progress=False)
     first = 0
@@ -55,13 +57,13 @@ def test_known_points_are_seen_in_the_middle_of_their_pixels(tmp_path: Path, nam
 
 
 @EVERY
-def test_the_same_where_the_name_is_forced(tmp_path: Path, name: str, write) -> None:
+def test_the_same_where_the_name_is_forced(tmp_path: Path, name: str, write: Write) -> None:
     write(tmp_path)
     assert len(read_recording(tmp_path, name).frames) == 5
 
 
 @EVERY
-def test_missing_pictures_are_left_out_and_named(tmp_path: Path, name: str, write) -> None:
+def test_missing_pictures_are_left_out_and_named(tmp_path: Path, name: str, write: Write) -> None:
     if name == "llff":
         pytest.skip("pictures are told by their order there")
     write(tmp_path)
@@ -166,7 +168,7 @@ def frames(count: int) -> tuple[Frame, ...]:
     return tuple(Frame(f"{i:02d}.png", Path(f"{i:02d}.png"), None, np.eye(4), 1.0) for i in range(count))
 
 
-def of(split: str, splits) -> list[int]:
+def of(split: str, splits: dict[str, Split]) -> list[int]:
     return [int(name[:2]) for name, chosen in splits.items() if chosen == split]
 
 

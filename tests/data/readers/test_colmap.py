@@ -3,6 +3,7 @@
 import math
 import shutil
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,13 @@ from five_cameras import NAMES, POSES, lit_point, quaternion, write_colmap_binar
 from unflat.data.readers import colmap
 from unflat.data.recordings import CaptureError
 
+Write = Callable[..., None]
 KINDS = pytest.mark.parametrize("write", [write_colmap_text, write_colmap_binary])
 
 
 @KINDS
 @pytest.mark.parametrize("model", ["sparse/0", "sparse", "colmap/sparse/0", "."])
-def test_places_of_the_model(tmp_path: Path, write, model: str) -> None:
+def test_places_of_the_model(tmp_path: Path, write: Write, model: str) -> None:
     write(tmp_path, model)
     assert colmap.recognises(tmp_path)
     recording = colmap.read(tmp_path)
@@ -28,7 +30,7 @@ def test_places_of_the_model(tmp_path: Path, write, model: str) -> None:
 
 @KINDS
 @pytest.mark.parametrize("home", [".", "colmap", "colmap/images"])
-def test_places_of_the_pictures(tmp_path: Path, write, home: str) -> None:
+def test_places_of_the_pictures(tmp_path: Path, write: Write, home: str) -> None:
     write(tmp_path, "colmap/sparse/0")
     (tmp_path / home).mkdir(exist_ok=True)
     for name in NAMES:
@@ -38,14 +40,14 @@ def test_places_of_the_pictures(tmp_path: Path, write, home: str) -> None:
 
 
 @KINDS
-def test_the_folder_of_the_model_alone_may_be_given(tmp_path: Path, write) -> None:
+def test_the_folder_of_the_model_alone_may_be_given(tmp_path: Path, write: Write) -> None:
     write(tmp_path)
     frames = colmap.read(tmp_path / "sparse/0").frames
     assert [frame.picture for frame in frames] == [tmp_path / "images" / name for name in NAMES]
 
 
 @KINDS
-def test_points_and_in_how_many_pictures_they_are_seen(tmp_path: Path, write) -> None:
+def test_points_and_in_how_many_pictures_they_are_seen(tmp_path: Path, write: Write) -> None:
     write(tmp_path)
     points = colmap.read(tmp_path).points
     assert points is not None
@@ -67,7 +69,7 @@ def test_binary_goes_before_text_and_a_file_alone_is_no_model(tmp_path: Path) ->
 
 
 @KINDS
-def test_points_may_be_missing(tmp_path: Path, write) -> None:
+def test_points_may_be_missing(tmp_path: Path, write: Write) -> None:
     write(tmp_path)
     for file in (tmp_path / "sparse/0").glob("points3D.*"):
         file.unlink()
@@ -75,7 +77,7 @@ def test_points_may_be_missing(tmp_path: Path, write) -> None:
 
 
 @KINDS
-def test_rigs_and_frames_are_not_looked_at(tmp_path: Path, write) -> None:
+def test_rigs_and_frames_are_not_looked_at(tmp_path: Path, write: Write) -> None:
     write(tmp_path)
     for name in ("rigs", "frames"):
         for kind in (".bin", ".txt"):
@@ -95,7 +97,7 @@ def test_other_models_are_noted(tmp_path: Path) -> None:
 
 
 @KINDS
-def test_pictures_in_folders(tmp_path: Path, write) -> None:
+def test_pictures_in_folders(tmp_path: Path, write: Write) -> None:
     write(tmp_path)
     file = next((tmp_path / "sparse/0").glob("images.*"))
     file.write_bytes(file.read_bytes().replace(b"a view.png", b"left/x.png"))
@@ -120,7 +122,7 @@ def with_quaternion(folder: Path, q: list[float]) -> None:
 def test_a_quaternion_that_is_not_of_length_one(tmp_path: Path, length: float) -> None:
     with_quaternion(tmp_path, [part * length for part in quaternion(0)[0]])
     with pytest.raises(
-        CaptureError, match=r"images\.bin, image a view\.png, has a quaternion of length (0|0.9|1.002|2|nan)"
+        CaptureError, match=r"images\.bin, image a view\.png, has a quaternion of length (0|0.9|1.002|2|nan|inf),"
     ):
         colmap.read(tmp_path)
 
@@ -142,7 +144,7 @@ def test_a_place_that_is_not_finite(tmp_path: Path) -> None:
 
 
 @KINDS
-def test_a_camera_that_is_missing(tmp_path: Path, write) -> None:
+def test_a_camera_that_is_missing(tmp_path: Path, write: Write) -> None:
     write(tmp_path)
     text, binary = tmp_path / "sparse/0/cameras.txt", tmp_path / "sparse/0/cameras.bin"
     if text.exists():

@@ -9,7 +9,7 @@ from unflat.data.readers.picture_files import is_file, sorted_frames
 from unflat.data.readers.transforms_json import frames_of, read_transforms
 from unflat.data.recordings import CaptureError, Frame, Recording, Split
 
-SPLITS: tuple[Split, ...] = ("train", "test", "val")
+_SPLITS: tuple[Split, ...] = ("train", "test", "val")
 """a frame that is named more than once belongs to the first"""
 
 
@@ -23,7 +23,7 @@ def read(folder: Path) -> Recording:
     frames: dict[str, Frame] = {}
     splits: dict[str, Split] = {}
     skipped: list[Skipped] = []
-    there = [split for split in SPLITS if is_file(_file(folder, split))]
+    there = [split for split in _SPLITS if is_file(_file(folder, split))]
     if not there:
         raise CaptureError(f"{folder} has no transforms_train.json, nor _val or _test")
     again = 0

@@ -15,7 +15,7 @@ from unflat.geometry.cameras import Pinhole
 
 PLACES = ("sparse/0", "sparse", "colmap/sparse/0", ".")
 """where a model may lie below the folder"""
-UNIT_WITHIN = 1e-3
+_UNIT_WITHIN = 1e-3
 """quaternions that are further from length 1 are no rotations"""
 
 
@@ -86,7 +86,7 @@ def _home_of_pictures(folder: Path, model: Path, images: Sequence[ColmapImage]) 
 def _pose(image: ColmapImage, where: str) -> np.ndarray:
     """float64 [4, 4], world from camera."""
     length = math.hypot(*image.quaternion)
-    if not abs(length - 1) <= UNIT_WITHIN:
+    if not abs(length - 1) <= _UNIT_WITHIN:
         raise CaptureError(f"{where} has a quaternion of length {length:.6g}, and only one of length 1 is a rotation")
     w, x, y, z = (part / length for part in image.quaternion)
     world_from_camera = np.array(

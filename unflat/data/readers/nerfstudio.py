@@ -10,8 +10,8 @@ from unflat.data.readers.picture_files import is_file, name_below, sorted_frames
 from unflat.data.readers.transforms_json import Transforms, frames_of, number, path_of, read_transforms
 from unflat.data.recordings import CaptureError, Frame, Recording, Split
 
-MILLIMETRES = 0.001
-SPLITS: tuple[Split, ...] = ("train", "test", "val")
+_MILLIMETRES = 0.001
+_SPLITS: tuple[Split, ...] = ("train", "test", "val")
 """a frame that is named for more than one belongs to the first"""
 
 
@@ -39,7 +39,7 @@ def read(folder: Path) -> Recording:
         frames=frames,
         splits=splits,
         points=points,
-        depth_unit=MILLIMETRES * scale,
+        depth_unit=_MILLIMETRES * scale,
         skipped=tuple(skipped),
         notes=(*notes, *about_points),
     )
@@ -53,7 +53,7 @@ def _splits(
     there = {frame.name for frame in frames}
     known = there | {entry.name for entry in skipped}
     again = 0
-    for split in SPLITS:
+    for split in _SPLITS:
         for written in _names(transforms, f"{split}_filenames"):
             name = name_below(folder, path_of(folder, written))
             if name not in known:
@@ -61,7 +61,7 @@ def _splits(
             again += name in splits
             if name in there:
                 splits.setdefault(name, split)
-    notes = [f"{again} frames are named for several splits and belong to the first of {', '.join(SPLITS)}"]
+    notes = [f"{again} frames are named for several splits and belong to the first of {', '.join(_SPLITS)}"]
     if splits and len(splits) < len(there):
         notes.append(f"{len(there) - len(splits)} frames are named for no split and left out of all")
     return splits, notes[0 if again else 1 :]

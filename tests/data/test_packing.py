@@ -170,6 +170,32 @@ def test_a_column_is_what_numpy_would_save(tmp_path: Path) -> None:
         column.append(rows[0].T)
 
 
+def test_a_column_takes_many_rows_at_once(tmp_path: Path) -> None:
+    rows = np.random.default_rng(0).integers(0, 256, (50, 3), np.uint8)
+    with Column(tmp_path / "rows.npy", (3,), np.float32) as column:
+        for part in (rows[:0], rows[:7], rows[7:][::-1], rows[:, ::-1][:2]):
+            column.extend(part)
+        with pytest.raises(ValueError, match=r"a row of \(2,\) does not fit into a column of \(3,\)"):
+            column.extend(rows[:, :2])
+    found = np.load(tmp_path / "rows.npy")
+    assert found.dtype == np.float32
+    assert np.array_equal(found, np.concatenate([rows[:7], rows[7:][::-1], rows[:2, ::-1]]))
+    with Column(tmp_path / "numbers.npy", (), bool) as column:
+        column.extend(np.array([True, False]))
+        column.append(np.asarray(True))
+    assert np.load(tmp_path / "numbers.npy").tolist() == [True, False, True]
+
+
+def test_what_a_files_entry_says_changes_with_it(tmp_path: Path) -> None:
+    file = tmp_path / "a"
+    said = [packing.stated(file)]
+    for content in ("one", "three", "seven"):
+        file.write_text(content)
+        os.utime(file, ns=(len(said), len(said)))
+        said.append(packing.stated(file))
+    assert packing.stated(file) == said[-1] and len({str(entry) for entry in said}) == 4
+
+
 def test_a_column_that_was_not_closed_reads_as_empty(tmp_path: Path) -> None:
     column = Column(tmp_path / "rows.npy", (2,), bool)
     column.append(np.array([True, False]))

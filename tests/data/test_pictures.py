@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unflat.data.pictures import PictureError, open_picture, picture_header, picture_suffixes, quiet_pillow
+from unflat.data.pictures import (
+    PictureError,
+    open_picture,
+    open_stored,
+    picture_header,
+    picture_suffixes,
+    quiet_pillow,
+    stored_header,
+)
 
 # The upright scene all formats show: red | green over blue | grey
 SCENE = np.zeros((48, 64, 3), np.uint8)
@@ -218,3 +226,41 @@ def test_headers_are_read_without_decoding(tmp_path: Path) -> None:
     Image.fromarray(SCENE).save(tmp_path / "a.jpg")
     assert picture_header(tmp_path / "a.jpg") == ("JPEG", "RGB", (64, 48))
     assert ".pdf" not in picture_suffixes() and ".mpg" not in picture_suffixes() and ".txt" not in picture_suffixes()
+
+
+# As they are stored
+
+
+def test_stored_pictures_are_not_turned(tmp_path: Path) -> None:
+    pixels = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(pixels).save(tmp_path / "a.png", exif=exif)
+    assert np.array_equal(open_stored(tmp_path / "a.png"), pixels)
+    assert stored_header(tmp_path / "a.png") == ((6, 4), False)
+    assert open_picture(tmp_path / "a.png").size == (4, 6)
+
+
+@pytest.mark.parametrize("suffix", ["png", "webp", "tif"])
+def test_stored_opacity_is_straight(tmp_path: Path, suffix: str) -> None:
+    pixels = np.zeros((8, 8, 4), np.uint8)
+    pixels[:4] = (200, 100, 50, 128)
+    pixels[4:] = (10, 20, 30, 0)
+    Image.fromarray(pixels).save(
+        tmp_path / f"a.{suffix}", **({"lossless": True, "exact": True} if suffix == "webp" else {})
+    )
+    assert np.array_equal(open_stored(tmp_path / f"a.{suffix}"), pixels)
+    assert stored_header(tmp_path / f"a.{suffix}") == ((8, 8), True)
+
+
+def test_what_is_wrong_with_a_stored_picture(tmp_path: Path) -> None:
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)).save(tmp_path / "cut.jpg")
+    (tmp_path / "cut.jpg").write_bytes((tmp_path / "cut.jpg").read_bytes()[:-500])
+    assert stored_header(tmp_path / "cut.jpg") == ((40, 40), False)
+    with pytest.raises(PictureError, match=r"^is broken \(.+\)$"):
+        open_stored(tmp_path / "cut.jpg")
+    for read in (open_stored, stored_header):
+        (tmp_path / "empty.png").write_bytes(b"")
+        for name, told in {"none.png": "does not exist", "empty.png": "is empty"}.items():
+            with pytest.raises(PictureError, match=f"^{told}$"):
+                read(tmp_path / name)

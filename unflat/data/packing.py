@@ -48,6 +48,15 @@ def digest_of(*parts: Any) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
+def stated(file: Path) -> list[Any]:
+    """What a file's entry says: place, length and times. One of them changes whenever the content does."""
+    try:
+        entry = file.stat()
+    except OSError:
+        return [str(file)]
+    return [str(file), entry.st_size, entry.st_mtime_ns, entry.st_ctime_ns]
+
+
 def packed(key: str, make: Callable[[Path], None]) -> Path:
     """The folder of the entry `key`, made by `make(empty folder)` if it is missing or not whole.
 
@@ -167,10 +176,14 @@ class Column:
 
     def append(self, row: np.ndarray) -> None:
         """Add one row; its shape has to be the column's, its values are cast."""
-        if row.shape != self.row_shape:
-            raise ValueError(f"a row of {row.shape} does not fit into a column of {self.row_shape}")
-        self._file.write(np.ascontiguousarray(row, self.dtype).tobytes())
-        self.count += 1
+        self.extend(row[None])
+
+    def extend(self, rows: np.ndarray) -> None:
+        """Add rows, one along the first dimension each."""
+        if rows.shape[1:] != self.row_shape:
+            raise ValueError(f"a row of {rows.shape[1:]} does not fit into a column of {self.row_shape}")
+        self._file.write(np.ascontiguousarray(rows, self.dtype).data)
+        self.count += len(rows)
 
     def close(self) -> None:
         """Write how many rows there are; without this the file reads as empty."""

@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import UInt8
 from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
 BACKGROUND = (255, 255, 255)
@@ -59,16 +60,43 @@ def open_picture(path: Path, at_least: int | None = None) -> Picture:
     its size, but never under twice `at_least`. Raises PictureError for what is broken, no picture, or larger than
     Pillow's limit against decompression bombs.
     """
+    with _told(path), Image.open(path) as image:
+        refuse_bomb(image.size)
+        stored = image.size
+        if at_least is not None and min(stored) > 2 * at_least:
+            image.draft("RGB", _with_shorter_side(stored, 2 * at_least))
+        image.load()
+        rgb, alpha = rgb_and_alpha(_upright(image))
+        lying = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+    return Picture(rgb, alpha, (stored[1], stored[0]) if lying else stored)
+
+
+def open_stored(path: Path) -> UInt8[np.ndarray, "h w c"]:
+    """Decode the first frame of a file as it is stored, without turning it upright: RGB, or RGB and straight opacity.
+
+    Raises PictureError as `open_picture` does.
+    """
+    with _told(path), Image.open(path) as image:
+        refuse_bomb(image.size)
+        image.load()
+        return np.asarray(image.convert("RGBA") if _has_alpha(image) else rgb_and_alpha(image)[0])
+
+
+def stored_header(path: Path) -> tuple[tuple[int, int], bool]:
+    """Width and height as `open_stored` gives them, and whether there is opacity; nothing is decoded.
+
+    Raises PictureError as `open_picture` does.
+    """
+    with _told(path), Image.open(path) as image:
+        refuse_bomb(image.size)
+        return image.size, _has_alpha(image)
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Whatever goes wrong with a file, as a PictureError."""
     try:
-        with Image.open(path) as image:
-            refuse_bomb(image.size)
-            stored = image.size
-            if at_least is not None and min(stored) > 2 * at_least:
-                image.draft("RGB", _with_shorter_side(stored, 2 * at_least))
-            image.load()
-            rgb, alpha = rgb_and_alpha(_upright(image))
-            lying = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
-        return Picture(rgb, alpha, (stored[1], stored[0]) if lying else stored)
+        yield
     except PictureError:
         raise
     except FileNotFoundError as error:
@@ -92,7 +120,7 @@ def picture_header(path: Path) -> tuple[str, str, tuple[int, int]]:
 
 def rgb_and_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
     """Any mode as RGB laid on `BACKGROUND`, and the transparency if there is any."""
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+    if _has_alpha(image):
         layered = image.convert("RGBA")
         alpha = layered.getchannel("A")
         flat = Image.new("RGB", image.size, BACKGROUND)
@@ -103,6 +131,10 @@ def rgb_and_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
     if image.mode == "LAB":
         return _from_lab(image), None
     return image.convert("RGB"), None
+
+
+def _has_alpha(image: Image.Image) -> bool:
+    return image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
 
 
 def _eight_bit(image: Image.Image) -> np.ndarray:

@@ -69,16 +69,15 @@ def checked_pose(pose: np.ndarray, where: str) -> Float[np.ndarray, "4 4"]:
         raise CaptureError(f"{where} is no pose: a matrix of 3 or 4 rows and 4 columns is needed, not {pose.shape}")
     if not np.isfinite(pose).all():
         raise CaptureError(f"{where} holds numbers that are not finite: its camera was not found; leave it out")
-    rotation = pose[:3, :3]
-    scale = np.cbrt(np.linalg.det(rotation))
-    if scale < 0:
+    largest = np.abs(pose[:3, :3]).max()
+    u, sizes, v = np.linalg.svd(pose[:3, :3] / max(largest, 1e-300))
+    if largest < 1e-6 or sizes.max() > 1.02 * sizes.min():
+        raise CaptureError(f"{where} is no pose: its first three columns are not at right angles and of one length")
+    if np.linalg.det(u @ v) < 0:
         raise CaptureError(
             f"{where} mirrors: the determinant of its rotation is negative. The file mixes up axes; OpenGL's have x to "
             "the right, y up and z backwards, OpenCV's x to the right, y down and z forwards"
         )
-    u, sizes, v = np.linalg.svd(rotation)
-    if scale < 1e-6 or sizes.max() > 1.02 * sizes.min():
-        raise CaptureError(f"{where} is no pose: its first three columns are not at right angles and of one length")
     whole = np.eye(4)
     whole[:3, :3], whole[:3, 3] = u @ v, pose[:3, 3]
     return whole

@@ -11,13 +11,13 @@ import struct
 import subprocess
 import sys
 import zlib
-from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from damages import DAMAGES, with_nonsense
 from PIL import Image
 
 from unflat.data.readers.photos import PhotosError, read_photos
@@ -92,69 +92,6 @@ def variants(rng: np.random.Generator) -> list[tuple[str, bytes]]:
     found += [("tif", encoded(rgb, "tif", compression=how)) for how in ("tiff_lzw", "tiff_adobe_deflate", "jpeg")]
     found += [("jpg", encoded(rgb, "jpg", progressive=True)), ("png", encoded(rgb.convert("1"), "png"))]
     return found
-
-
-def flipped(rng: np.random.Generator, content: bytes) -> bytes:
-    damaged = bytearray(content)
-    for place in rng.integers(0, len(content), rng.integers(1, 9)):
-        damaged[place] ^= 1 << int(rng.integers(8))
-    return bytes(damaged)
-
-
-def beheaded(rng: np.random.Generator, content: bytes) -> bytes:
-    """Other bytes in the first hundred, where sizes, modes and tables are declared."""
-    damaged = bytearray(content)
-    for place in rng.integers(2, min(len(content), 100), rng.integers(1, 6)):
-        damaged[place] = int(rng.integers(256))
-    return bytes(damaged)
-
-
-def cut_short(rng: np.random.Generator, content: bytes) -> bytes:
-    return content[: rng.integers(0, len(content))]
-
-
-def swapped(rng: np.random.Generator, content: bytes) -> bytes:
-    """Two neighbouring stretches in the other order."""
-    a, b, c = sorted(rng.integers(0, len(content), 3).tolist())
-    return content[:a] + content[b:c] + content[a:b] + content[c:]
-
-
-def repeated(rng: np.random.Generator, content: bytes) -> bytes:
-    a, b = sorted(rng.integers(0, len(content), 2).tolist())
-    return content[:b] + content[a:]
-
-
-def blanked(rng: np.random.Generator, content: bytes) -> bytes:
-    a, b = sorted(rng.integers(0, len(content), 2).tolist())
-    return content[:a] + bytes(b - a) + content[b:]
-
-
-def huge(rng: np.random.Generator, content: bytes) -> bytes:
-    """Sizes of the picture, wherever they stand in the file, become large ones."""
-    for order in ("<", ">"):
-        for form in ("H", "I"):
-            for side in (40, 32):
-                large = int(rng.integers(60, 2**16 if form == "H" else 2**31))
-                content = content.replace(struct.pack(order + form, side), struct.pack(order + form, large), 1)
-    return content
-
-
-def disturbed_exif(rng: np.random.Generator, content: bytes) -> bytes:
-    """Damage right behind the mark of the EXIF block, or anywhere if there is none."""
-    start = max(content.find(b"Exif\0\0"), content.find(b"eXIf"), content.find(b"EXIF"))
-    if start < 0:
-        return flipped(rng, content)
-    damaged = bytearray(content)
-    for place in start + 6 + rng.integers(0, 60, 5):
-        damaged[min(place, len(content) - 1)] = int(rng.integers(256))
-    return bytes(damaged)
-
-
-DAMAGES: tuple[Callable[[np.random.Generator, bytes], bytes], ...] = (
-    flipped, beheaded, cut_short, swapped, repeated, blanked, huge, disturbed_exif,
-    lambda rng, content: content,  # sound, and may get the wrong suffix
-    lambda rng, content: content + rng.bytes(50),
-)  # fmt: skip
 
 
 def write_damaged(folder: Path, count: int, seed: int) -> None:
@@ -258,11 +195,6 @@ def test_bombs_are_refused_without_being_unpacked(tmp_path: Path) -> None:
 # -- truth ----------------------------------------------------------------------------------------------------------
 
 SAID = {"view": [0.1] * 6, "light": [0.5, 0.5, 0, 0, -1], "landmarks": [[1, 2, 1.0]]}
-NONSENSE = (
-    "null", "[]", "{", '"text"', "1e999", "NaN", "-Infinity", "[" * 100_000, "1" * 5000, "1" + "0" * 400, "true",
-    "[[1], 2]",
-    '{"name": 3}', "\ud800", '[1, 2, "x"]', "0", "-1", '["1"]', "[1e39, 1, 1, 1, 1, 1]",
-)  # fmt: skip
 
 
 def write_truth(home: Path) -> None:
@@ -278,14 +210,6 @@ def write_truth(home: Path) -> None:
     np.save(home / "depth" / "0.npy", np.ones((16, 16), np.float32))
     (home / "truth.jsonl").write_text("\n".join(lines))
     (home / "world.json").write_text(json.dumps({"field_of_view": 0.17, "depth_near": 0.9, "depth_far": 1.1}))
-
-
-def with_nonsense(rng: np.random.Generator, text: str) -> bytes:
-    """One value of a JSON text replaced by another, or what comes of swapping characters."""
-    values = [*re.finditer(r'(?<=: )(\[\[.*?\]\]|\[.*?\]|[\d.]+|".*?")', text)]
-    value = values[int(rng.integers(len(values)))]
-    other = NONSENSE[int(rng.integers(len(NONSENSE)))]
-    return (text[: value.start()] + other + text[value.end() :]).encode("utf-8", "surrogatepass")
 
 
 def damage_truth(home: Path, rng: np.random.Generator) -> None:

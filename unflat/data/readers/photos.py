@@ -2,17 +2,11 @@
 
 import hashlib
 import logging
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-from rich.text import Text
 
 from unflat.data import crops, packing, truth
 from unflat.data.crops import CropMode, Cropping
@@ -23,6 +17,7 @@ from unflat.data.kinds import Photos, Skipped
 from unflat.data.photo_files import Found, PhotosError, Source, find_photos
 from unflat.data.photo_packs import PackWriter, load_pack
 from unflat.data.pictures import quiet_pillow
+from unflat.data.reading import bar, workers
 
 __all__ = ["PhotosError", "read_photos"]
 
@@ -96,26 +91,17 @@ def _pack_of(found: Found, cropping: Cropping, size: int, progress: bool) -> Pat
     files, so that a later start only has to look at their folders.
     """
     settings = [VERSION, size, asdict(cropping), found.limit, can_find_faces(), found.skipped]
-    stated = f"stated/{packing.digest_of(settings, [_stated(file) for file in found.files])}"
+    stated = f"stated/{packing.digest_of(settings, [packing.stated(file) for file in found.files])}"
     remembered = packing.recall(stated)
     entry = None if remembered is None else packing.find(remembered)
     if entry is not None:
         return entry
-    with ThreadPoolExecutor(_workers()) as pool:
+    with ThreadPoolExecutor(workers()) as pool:
         contents = list(pool.map(content_of, found.files))
     key = f"photos/{packing.digest_of(settings, [photo.name for photo in found.photos], contents)}"
     entry = packing.packed(key, partial(_fill, found, cropping, size, progress))
     packing.remember(stated, key)
     return entry
-
-
-def _stated(file: Path) -> list[Any]:
-    """What a file's entry says: place, length and times. One of them changes whenever the content does."""
-    try:
-        entry = file.stat()
-    except OSError:
-        return [str(file)]
-    return [str(file), entry.st_size, entry.st_mtime_ns, entry.st_ctime_ns]
 
 
 def content_of(file: Path) -> str:
@@ -131,16 +117,16 @@ def _fill(found: Found, cropping: Cropping, size: int, progress: bool, folder: P
     """Cut all photos into an empty folder. Raises PhotosError if not one can be used."""
     cutter = Cutter(cropping, size, {home: truth.read_world(home) for home in found.homes})
     video = found.photos[0].path
-    cuts = cutter.frames(video, found.limit) if found.video else cutter.photos(found.photos, _workers())
+    cuts = cutter.frames(video, found.limit) if found.video else cutter.photos(found.photos, workers())
     writer = PackWriter(folder, size)
     for skipped in found.skipped:
         writer.add(skipped)
     try:
-        with quiet_pillow(), _bar(progress) as bar:
-            task = bar.add_task("Reading photos", total=found.limit if found.video else len(found.photos))
+        with quiet_pillow(), bar(progress) as shown:
+            task = shown.add_task("Reading photos", total=found.limit if found.video else len(found.photos))
             for cut in cuts:
                 writer.add(cut)
-                bar.advance(task)
+                shown.advance(task)
     finally:
         writer.close()
     if not writer.names:
@@ -152,22 +138,3 @@ def _nothing_left(found: Found, skipped: Sequence[Skipped]) -> str:
     shown = "; ".join(f"{name} {why}" for name, why in skipped[:3])
     rest = f"; and {len(skipped) - 3} more" if len(skipped) > 3 else ""
     return f"none of the {len(skipped)} pictures of {found.where} can be used: {shown}{rest}"
-
-
-def _workers() -> int:
-    return min(16, os.cpu_count() or 1)
-
-
-class _Rate(ProgressColumn):
-    """Photos a second."""
-
-    def render(self, task: Task) -> Text:
-        return Text(f"{task.speed:.0f}/s" if task.speed else "")
-
-
-def _bar(wanted: bool) -> Progress:
-    """A progress bar on the error stream with rate and remaining time, if somebody watches."""
-    console = Console(stderr=True)
-    text, done = TextColumn("{task.description}"), MofNCompleteColumn()
-    columns = (text, BarColumn(), done, _Rate(), TimeRemainingColumn())
-    return Progress(*columns, console=console, transient=True, disable=not (wanted and console.is_terminal))

@@ -7,7 +7,7 @@ import torch
 
 from unflat.geometry.cameras import Pinhole
 from unflat.geometry.depth import cross, unproject
-from unflat.geometry.meshes import Mesh, grid_triangles, only, relief_mesh, vertex_normals
+from unflat.geometry.meshes import Mesh, grid_triangles, only, relief_mesh, triangle_areas, vertex_normals
 
 CAMERA = Pinhole(40.0, 40.0, 4.0, 3.0, 8, 6)
 
@@ -98,3 +98,9 @@ def test_a_batch_of_meshes_has_its_own_normals(generator: torch.Generator) -> No
     together = vertex_normals(vertices, triangles)
     assert torch.allclose(together[1], vertex_normals(vertices[1], triangles))
     assert together.norm(dim=-1).flatten().tolist() == pytest.approx([1.0] * 27, abs=1e-4)
+
+
+def test_areas_of_triangles() -> None:
+    vertices = torch.tensor([[0.0, 0, 0], [3, 0, 0], [0, 0, 4], [6, 0, 0]])
+    areas = triangle_areas(Mesh(vertices, torch.tensor([[0, 1, 2], [2, 1, 0], [0, 1, 3]], dtype=torch.int32)))
+    assert areas.dtype == torch.float64 and areas.tolist() == [6, 6, 0]

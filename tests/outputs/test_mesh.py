@@ -15,16 +15,19 @@ import trimesh
 from PIL import Image
 
 from unflat.geometry.cameras import Pinhole
-from unflat.geometry.meshes import Mesh, only, relief_mesh
+from unflat.geometry.meshes import Mesh, SurfacePoints, only, relief_mesh, vertex_normals
 from unflat.geometry.rotations import Rigid, rotation_from_euler
+from unflat.geometry.similarities import Similarity
 from unflat.outputs.mesh import (
     Placement,
+    in_world,
     posed,
     slant,
     vertex_colours,
     write_glb,
     write_obj,
     write_ply,
+    write_points,
 )
 from unflat.outputs.texture import smooth_texture
 
@@ -219,3 +222,103 @@ def test_what_cannot_be_written_is_refused(dome: Mesh, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="NaN or infinite"):
         write_ply(tmp_path / "a.ply", replace(dome, vertices=dome.vertices * torch.nan))
     assert list(tmp_path.iterdir()) == []
+
+
+def turned_world() -> Similarity:
+    """A world in metres, of which a unit of the scene is 0.12, turned and far away."""
+    turn = rotation_from_euler(torch.tensor([math.pi / 2, 0.3, 0.0])).double().numpy()
+    return Similarity(0.12, turn, np.array([4.0, -2.0, 30.0]))
+
+
+def a_box() -> Mesh:
+    """A coloured box in the scene's frame, 1.0 x 0.5 x 0.25 m in the world; its top (greatest z) is red."""
+    sides = np.array([1.0, 0.5, 0.25]) / 0.12
+    read = trimesh.creation.box(extents=sides)
+    vertices = torch.tensor(read.vertices, dtype=torch.float32)
+    triangles = torch.tensor(np.asarray(read.faces), dtype=torch.int32)
+    red = torch.stack([(vertices[:, 2] > 0).float(), torch.zeros(8), torch.zeros(8)], -1)
+    return Mesh(vertices, triangles, vertex_normals(vertices, triangles), red)
+
+
+def edges_of(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """Lengths of the edges along the box's sides, sorted; diagonals left out."""
+    ends = vertices[np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])]
+    lengths = np.unique(np.linalg.norm(ends[:, 0] - ends[:, 1], axis=1).round(4))
+    return lengths[np.isin(lengths, [0.25, 0.5, 1.0])]
+
+
+def test_a_mesh_in_the_world_has_the_places_and_the_size_of_the_capture(tmp_path: Path) -> None:
+    """Told by arithmetic on one corner, and by the lengths that every file holds."""
+    world, box = turned_world(), a_box()
+    mesh = in_world(box, world)
+    corner = 0.12 * world.rotation @ box.vertices[0].double().numpy() + [4.0, -2.0, 30.0]
+    assert np.allclose(mesh.vertices[0], corner, atol=1e-5)
+    assert mesh.normals is not None and torch.allclose(
+        mesh.normals, vertex_normals(mesh.vertices, mesh.triangles), atol=1e-5
+    )
+    back = in_world(mesh, world.inverse)
+    assert torch.allclose(back.vertices, box.vertices, atol=1e-4)
+    assert torch.equal(mesh.colours, box.colours)  # type: ignore[arg-type]
+    written = [write_glb(tmp_path / "a.glb", mesh, up=world.turn(np.array([0.0, 0, 1])))]
+    written += [write_ply(tmp_path / "a.ply", mesh), write_obj(tmp_path / "a.obj", mesh)[0]]
+    for path in written:
+        read = trimesh.load(path, process=False)
+        part = next(iter(read.geometry.values())) if isinstance(read, trimesh.Scene) else read
+        assert np.abs(part.vertices - mesh.vertices.numpy()).max() < 1e-5, "the numbers are the capture's own"
+        assert edges_of(np.asarray(part.vertices), np.asarray(part.faces)).tolist() == [0.25, 0.5, 1.0]
+        assert part.volume == pytest.approx(0.125, rel=1e-3) and part.is_winding_consistent
+
+
+@pytest.mark.parametrize("up", [(0.0, -1.0, 0.0), (0.0, 0.0, 2.0), (0.0, 3.0, 0.0), (0.3, -0.2, 0.8)])
+def test_viewers_show_a_capture_upright(up: tuple[float, float, float], tmp_path: Path) -> None:
+    """The node's matrix, in glTF's order of columns, turns `up` to y: only turns, and mirrors nothing."""
+    tree, _ = read_glb(write_glb(tmp_path / "a.glb", a_box(), up=up))
+    (node,) = [node for node in tree["nodes"] if "mesh" in node]
+    matrix = np.array(node.get("matrix", np.eye(4).ravel())).reshape(4, 4).T
+    assert np.allclose(matrix[:3, :3] @ up / np.linalg.norm(up), [0, 1, 0], atol=1e-6)
+    assert np.allclose(matrix[:3, :3] @ matrix[:3, :3].T, np.eye(3), atol=1e-6)
+    assert np.linalg.det(matrix[:3, :3]) == pytest.approx(1)
+    assert np.allclose(matrix[:3, 3], 0) and np.allclose(matrix[3], [0, 0, 0, 1])
+    shown = trimesh.load(tmp_path / "a.glb", process=False).to_geometry()
+    heights = a_box().vertices.numpy() @ up / np.linalg.norm(up)
+    assert np.allclose(shown.vertices[:, 1], heights, atol=1e-5)
+
+
+def test_without_up_there_is_no_matrix(tmp_path: Path) -> None:
+    tree, _ = read_glb(write_glb(tmp_path / "a.glb", a_box()))
+    assert all("matrix" not in node or np.allclose(node["matrix"], np.eye(4).ravel()) for node in tree["nodes"])
+
+
+@pytest.mark.parametrize("up", [(0.0, 0.0, 0.0), (0.0, math.nan, 1.0), (1.0, 0.0)])
+def test_up_is_a_direction(up: tuple[float, ...], tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="give a direction, three finite numbers"):
+        write_glb(tmp_path / "a.glb", a_box(), up=up)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_points_are_written_with_normals_and_colours(tmp_path: Path, generator: torch.Generator) -> None:
+    places = torch.randn(7, 3, generator=generator)
+    normals = torch.nn.functional.normalize(torch.randn(7, 3, generator=generator), dim=-1)
+    colours = torch.linspace(0, 1, 21).view(7, 3)
+    path = write_points(tmp_path / "points.ply", SurfacePoints(places, normals, colours))
+    head, rows = path.read_bytes().split(b"end_header\n")
+    assert head.decode().splitlines() == [
+        "ply", "format binary_little_endian 1.0", "element vertex 7",
+        *(f"property float {name}" for name in ("x", "y", "z", "nx", "ny", "nz")),
+        *(f"property uchar {name}" for name in ("red", "green", "blue")),
+    ]  # fmt: skip
+    assert len(rows) == 7 * (6 * 4 + 3)
+    fourth = struct.unpack_from("<6f3B", rows, 3 * 27)
+    assert np.allclose(fourth[:3], places[3]) and np.allclose(fourth[3:6], normals[3])
+    assert fourth[6:] == tuple((colours[3] * 255).round().int().tolist())
+    read = trimesh.load(path)
+    assert np.allclose(read.vertices, places) and np.abs(read.colors[:, :3] / 255 - colours.numpy()).max() < 0.003
+
+
+def test_points_may_have_no_colours_but_must_have_places(tmp_path: Path) -> None:
+    path = write_points(tmp_path / "points.ply", SurfacePoints(torch.ones(2, 3), torch.ones(2, 3)))
+    assert b"red" not in path.read_bytes() and np.allclose(trimesh.load(path).vertices, 1)
+    for wrong in (torch.zeros(0, 3), torch.full((2, 3), torch.nan)):
+        with pytest.raises(ValueError, match="cannot be written"):
+            write_points(tmp_path / "none.ply", SurfacePoints(wrong, wrong))
+    assert not (tmp_path / "none.ply").exists()

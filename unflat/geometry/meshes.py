@@ -23,6 +23,15 @@ class Mesh:
     texture: Float[Tensor, "h w 3"] | None = None
 
 
+@dataclass(frozen=True)
+class SurfacePoints:
+    """Loose points of a surface; normals of unit length, colours in [0, 1]."""
+
+    places: Float[Tensor, "n 3"]
+    normals: Float[Tensor, "n 3"]
+    colours: Float[Tensor, "n 3"] | None = None
+
+
 @lru_cache(maxsize=16)
 def grid_triangles(height: int, width: int) -> Int[Tensor, "t 3"]:
     """The two triangles of every cell of a pixel grid: (top-left, bottom-left, top-right) of all cells, then
@@ -44,6 +53,12 @@ def vertex_normals(vertices: Float[Tensor, "*b v 3"], triangles: Int[Tensor, "t 
     for corner in range(3):
         total = total.index_add(-2, index[:, corner], face)
     return total / total.square().sum(-1, keepdim=True).clamp_min(1e-24).sqrt()
+
+
+def triangle_areas(mesh: Mesh) -> Float[Tensor, "t"]:
+    """In double precision: a sum of many keeps the small ones."""
+    a, b, c = mesh.vertices[mesh.triangles.long()].double().unbind(1)
+    return cross(b - a, c - a).norm(dim=-1) / 2
 
 
 def relief_mesh(depth: Float[Tensor, "h w"], camera: Pinhole, texture: Float[Tensor, "i j 3"] | None = None) -> Mesh:

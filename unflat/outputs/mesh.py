@@ -1,15 +1,19 @@
 """Meshes for other programs: GLB, PLY and OBJ.
 
-Inside, a mesh stands in an OpenCV frame (x right, y down, z forward) in the method's unit. Files hold glTF's frame:
-y up, z towards the viewer, one metre about the width of the object, its middle at the origin (`Placement`). Both frames
-are right-handed, so triangles keep their winding: counter-clockwise seen from outside.
+The mesh of a photo stands in an OpenCV frame (x right, y down, z forward) in the method's unit. Its files hold glTF's
+frame: y up, z towards the viewer, one metre about the width of the object, its middle at the origin (`Placement`). The
+mesh of a capture stands in the scene's frame. Its files hold the numbers of the capture's own world, in metres if that
+is (`in_world`); a GLB says beside them which way is up. All frames are right-handed, so triangles keep their winding:
+counter-clockwise seen from outside.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import trimesh
 from jaxtyping import Float
 from PIL import Image
@@ -22,8 +26,9 @@ from trimesh.visual.material import PBRMaterial, SimpleMaterial
 from trimesh.visual.texture import TextureVisuals
 
 from unflat.geometry.depth import cross
-from unflat.geometry.meshes import Mesh, vertex_normals
+from unflat.geometry.meshes import Mesh, SurfacePoints, vertex_normals
 from unflat.geometry.rotations import Rigid
+from unflat.geometry.similarities import Similarity, rotation_between
 from unflat.outputs.files import write_bytes
 from unflat.outputs.images import to_rgb, to_uint8
 
@@ -71,6 +76,15 @@ def posed(mesh: Mesh, camera_from_object: Rigid) -> Mesh:
     return replace(mesh, vertices=camera_from_object.apply(mesh.vertices), normals=normals)
 
 
+def in_world(mesh: Mesh, world_from_scene: Similarity) -> Mesh:
+    """A mesh of the scene's frame in that of the capture's files, in their unit (`Scene.world_from_scene`)."""
+    vertices = torch.from_numpy(world_from_scene.apply(_numbers(mesh.vertices))).to(mesh.vertices)
+    if mesh.normals is None:
+        return replace(mesh, vertices=vertices)
+    normals = torch.from_numpy(world_from_scene.turn(_numbers(mesh.normals))).to(mesh.normals)
+    return replace(mesh, vertices=vertices, normals=normals)
+
+
 def vertex_colours(mesh: Mesh) -> Float[Tensor, "v 3"] | None:
     """The mesh's colours, or its texture's at the vertices; None if it has neither."""
     if mesh.colours is not None or mesh.texture is None or mesh.uv is None:
@@ -81,11 +95,21 @@ def vertex_colours(mesh: Mesh) -> Float[Tensor, "v 3"] | None:
     return sampled[0, :, 0].T
 
 
-def write_glb(path: Path, mesh: Mesh, *, lit: bool = True, about: dict[str, Any] | None = None) -> Path:
+def write_glb(
+    path: Path,
+    mesh: Mesh,
+    *,
+    lit: bool = True,
+    about: dict[str, Any] | None = None,
+    up: Sequence[float] | np.ndarray | None = None,
+) -> Path:
     """One binary glTF 2.0 file with normals and an embedded texture, or vertex colours if the mesh has no texture.
 
     With `lit` the viewer's light falls on a matt material, right for an albedo; without, colours are shown as they are
-    (KHR_materials_unlit), right for a texture that holds its light already. `about` goes into `asset.extras`.
+    (KHR_materials_unlit), right for a texture that holds its light already. `about` goes into `asset.extras`. `up` is
+    the direction, in the mesh's frame, that viewers shall show upwards: vertices stay as they are, and the node's
+    matrix turns it to glTF's y. Of a mesh that is `in_world` it is what the scene's z has become:
+    `world_from_scene.turn(np.array([0, 0, 1]))`.
     """
     _check(mesh)
 
@@ -99,7 +123,8 @@ def write_glb(path: Path, mesh: Mesh, *, lit: bool = True, about: dict[str, Any]
         if not lit:
             tree["extensionsUsed"] = ["KHR_materials_unlit"]
 
-    scene = trimesh.Scene(_trimesh(mesh, _matt()))
+    scene = trimesh.Scene()
+    scene.add_geometry(_trimesh(mesh, _matt()), transform=None if up is None else _upright(up))
     return write_bytes(path, export_glb(scene, include_normals=True, tree_postprocessor=finish))
 
 
@@ -121,6 +146,32 @@ def write_obj(path: Path, mesh: Mesh) -> list[Path]:
     )
     written = [write_bytes(path.parent / name, content) for name, content in beside.items()]
     return [write_bytes(path, text.encode()), *written]
+
+
+def write_points(path: Path, points: SurfacePoints) -> Path:
+    """A binary PLY of points with normals and, if they have any, 8-bit colours."""
+    if len(points.places) == 0 or not bool(points.places.isfinite().all()):
+        raise ValueError(f"{len(points.places)} points, or some that are not finite, cannot be written: draw some anew")
+    columns = [_numbers(points.places), _numbers(points.normals)]
+    names, kinds = ["x", "y", "z", "nx", "ny", "nz"], ["<f4"] * 6
+    if points.colours is not None:
+        columns.append(to_uint8(points.colours))
+        names, kinds = [*names, "red", "green", "blue"], [*kinds, "u1", "u1", "u1"]
+    rows = np.rec.fromarrays([v for column in columns for v in column.T], list(zip(names, kinds, strict=True)))
+    spelt = {"<f4": "float", "u1": "uchar"}
+    properties = [f"property {spelt[kind]} {name}" for name, kind in zip(names, kinds, strict=True)]
+    head = ["ply", "format binary_little_endian 1.0", f"element vertex {len(rows)}", *properties, "end_header", ""]
+    return write_bytes(path, "\n".join(head).encode() + rows.tobytes())
+
+
+def _upright(up: Sequence[float] | np.ndarray) -> Float[np.ndarray, "4 4"]:
+    """The turn that takes `up` to y."""
+    length = float(np.linalg.norm(up))
+    if len(up) != 3 or not np.isfinite(length) or length == 0:
+        raise ValueError(f"up is {tuple(up)}; give a direction, three finite numbers that are not all 0")
+    matrix = np.eye(4)
+    matrix[:3, :3] = rotation_between(up, (0.0, 1.0, 0.0))
+    return matrix
 
 
 def _trimesh(mesh: Mesh, material: PBRMaterial | SimpleMaterial) -> trimesh.Trimesh:

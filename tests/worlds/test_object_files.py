@@ -61,11 +61,15 @@ def test_a_glb_has_its_texture_too_whatever_its_scene_does_to_it(tmp_path: Path)
     image.load()
     visual = TextureVisuals(np.array([[0, 0], [1, 0], [1, 1], [0, 1]]), PBRMaterial(baseColorTexture=image))
     corners = np.array([[-1.0, 0, 0], [1, 0, 0], [1, 2, 0], [-1, 2, 0]])
-    plate = trimesh.Trimesh(corners, [[0, 1, 2], [0, 2, 3]], visual=visual, process=False)
+    slanted = np.tile([np.sqrt(0.5), 0, np.sqrt(0.5)], (4, 1))
+    plate = trimesh.Trimesh(corners, [[0, 1, 2], [0, 2, 3]], visual=visual, vertex_normals=slanted, process=False)
     scene = trimesh.Scene()
     quarter = trimesh.transformations.rotation_matrix(np.pi / 2, [0, 0, 1])
     scene.add_geometry(plate, transform=trimesh.transformations.translation_matrix([5, 0, 0]) @ quarter)
     (tmp_path / "plate.glb").write_bytes(scene.export(file_type="glb"))
+    normals = read_textured(tmp_path / "plate.glb").normals
+    assert normals is not None
+    assert normals[0].tolist() == pytest.approx([0, np.sqrt(0.5), np.sqrt(0.5)])  # turned like the corners
     expected = {(5, -1, 0): BLUE, (5, 1, 0): YELLOW, (3, 1, 0): GREEN, (3, -1, 0): RED}
     assert colours_at_vertices(tmp_path / "plate.glb") == expected
 

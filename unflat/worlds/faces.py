@@ -26,6 +26,7 @@ from rich.progress import track
 from unflat.data.kinds import Photos
 from unflat.data.packing import digest_of
 from unflat.worlds.face_render import Shots, random_scene, render
+from unflat.worlds.files import save_png, save_text
 from unflat.worlds.sets import MAPS, MAPS_KEPT, SPLITS, Split, check_set, random_of, stored
 from unflat.worlds.staging import FIELD_OF_VIEW
 
@@ -74,13 +75,13 @@ class Faces:
         assert depth is not None and mask is not None
         for index in track(range(self.count), f"Writing {self.split}", disable=not progress):
             name = f"{index:06d}.png"
-            _save(split / "image" / name, Image.fromarray(photos.rgb[index]))
+            save_png(split / "image" / name, Image.fromarray(photos.rgb[index]))
             _save_depth(split / "depth" / name, depth[index])
-            _save(split / "mask" / name, Image.fromarray(mask[index].astype(np.uint8) * 255))
+            save_png(split / "mask" / name, Image.fromarray(mask[index].astype(np.uint8) * 255))
             truth = {kind: _rounded(getattr(photos, kind)[index]) for kind in ("view", "light", "landmarks")}
             lines.append(json.dumps({"name": name, **truth}))
-        _save_text(split / "truth.jsonl", "\n".join(lines) + "\n")
-        _save_text(Path(folder) / "world.json", json.dumps(self._world(), indent=2) + "\n")
+        save_text(split / "truth.jsonl", "\n".join(lines) + "\n")
+        save_text(Path(folder) / "world.json", json.dumps(self._world(), indent=2) + "\n")
         return split
 
     def _world(self) -> dict[str, object]:
@@ -134,22 +135,10 @@ def _rounded(values: np.ndarray) -> list[Any]:
     return np.round(values.astype(np.float64), 7).tolist()
 
 
-def _save(path: Path, image: Image.Image, text: PngImagePlugin.PngInfo | None = None) -> None:
-    part = path.with_name(f".{path.name}.part")
-    image.save(part, format="PNG", pnginfo=text)
-    part.replace(path)
-
-
 def _save_depth(path: Path, depth: np.ndarray) -> None:
     level = 1 + 65534 * ((FAR - depth.astype(np.float64)) / (FAR - NEAR)).clip(0, 1)
     values = np.where(np.isfinite(depth), np.nan_to_num(level).round(), 0).astype(np.uint16)
     text = PngImagePlugin.PngInfo()
     text.add_text("near", repr(NEAR))
     text.add_text("far", repr(FAR))
-    _save(path, Image.fromarray(values), text)
-
-
-def _save_text(path: Path, content: str) -> None:
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(content, encoding="utf-8")
-    part.replace(path)
+    save_png(path, Image.fromarray(values), text)

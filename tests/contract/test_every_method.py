@@ -12,8 +12,11 @@ from torch import Tensor
 
 from unflat import catalogue
 from unflat.catalogue import Entry
-from unflat.evaluation.compare import evaluate
+from unflat.data.kinds import Capture
+from unflat.evaluation.compare import baseline_of, evaluate
+from unflat.geometry.cameras import Cameras
 from unflat.geometry.meshes import Mesh
+from unflat.geometry.rotations import Rigid
 from unflat.method import Light, Method, Prediction, joined, predict_in_pieces
 from unflat.training import checkpoint
 from unflat.training.experiment import Experiment, made
@@ -36,6 +39,29 @@ def tiny(name: str) -> Experiment:
 @cache
 def data(name: str, part: str = "data") -> Any:
     return made(getattr(tiny(name), part))
+
+
+def asked(name: str) -> tuple[Any, tuple[int, int]]:
+    """What `predict` can be given, from the test data, and the height and width of the pictures that it asks for."""
+    test = data(name, "test")
+    if not isinstance(test, Capture):
+        return test, test.extent.size
+    poses = [test.cameras(i).camera_from_world for i in range(len(test))]
+    views = Rigid(torch.cat([p.rotation for p in poses]), torch.cat([p.translation for p in poses]))
+    return Cameras(test.pinholes[0], views), (test.pinholes[0].height, test.pinholes[0].width)
+
+
+@every_method
+def test_a_radiance_field_can_be_asked_at_points(entry: Entry, folders: dict[str, Path]) -> None:
+    if entry.family not in ("radiance", "surfaces", "robust"):
+        pytest.skip("it is none")
+    generator = torch.Generator().manual_seed(0)
+    directions = torch.nn.functional.normalize(torch.randn(50, 3, generator=generator), dim=1)
+    points = torch.rand(50, 3, generator=generator) * 2 - 1
+    with torch.inference_mode():
+        value, colour = loaded(entry.name, folders).field(points, directions)
+    assert value.shape == (50,) and value.isfinite().all()
+    assert colour.shape == (50, 3) and colour.min() >= 0 and colour.max() <= 1
 
 
 def fresh(name: str) -> Method:
@@ -168,24 +194,26 @@ def test_other_data_are_refused(entry: Entry) -> None:
 
 @every_method
 def test_it_gives_what_it_says_and_nothing_else(entry: Entry, folders: dict[str, Path]) -> None:
-    query = data(entry.name, "test")
+    query, size = asked(entry.name)
     prediction = predict_in_pieces(loaded(entry.name, folders), query)
     assert set(prediction.filled) == set(entry.gives)
-    check_prediction(prediction, len(query), query.extent.size)
+    check_prediction(prediction, len(query), size)
 
 
 @every_method
 def test_pieces_do_not_matter(entry: Entry, folders: dict[str, Path]) -> None:
-    method, query = loaded(entry.name, folders), data(entry.name, "test")
+    method, (query, size) = loaded(entry.name, folders), asked(entry.name)
     whole, pieces = predict_in_pieces(method, query), predict_in_pieces(method, query, 3)
     check_close(whole, pieces, entry.name)
+    method.pixels_at_once = 3 * size[1]
+    check_close(whole, predict_in_pieces(method, query), entry.name)
     one_by_one = joined([predict_in_pieces(method, query[i : i + 1]) for i in range(len(query))])
     check_close(whole, one_by_one, entry.name)
 
 
 @every_method
 def test_saved_and_loaded_it_answers_the_same(entry: Entry, tmp_path: Path, folders: dict[str, Path]) -> None:
-    run, query = trained(entry.name, folders[entry.name]), data(entry.name, "test")
+    run, (query, _) = trained(entry.name, folders[entry.name]), asked(entry.name)
     check_close(
         predict_in_pieces(run, query), predict_in_pieces(loaded(entry.name, folders), query), entry.name, exact=True
     )
@@ -196,10 +224,11 @@ def test_saved_and_loaded_it_answers_the_same(entry: Entry, tmp_path: Path, fold
 
 @every_method
 def test_it_can_be_evaluated(entry: Entry, folders: dict[str, Path]) -> None:
-    average = average_depth(data(entry.name))
+    average = baseline_of(data(entry.name))
     evaluation = evaluate(loaded(entry.name, folders), data(entry.name, "test"), average=average)
     assert math.isfinite(evaluation.headline_value)
-    assert "depth" not in entry.gives or {"SIDE", "MAD", "coverage"} <= set(evaluation.figures)
+    of_kind = {"Photos": {"SIDE", "MAD", "coverage"}, "Capture": {"PSNR", "SSIM", "depth error"}}
+    assert "depth" not in entry.gives or of_kind[entry.takes] <= set(evaluation.figures)
 
 
 # -- helpers of this file -------------------------------------------------------------------------------------------

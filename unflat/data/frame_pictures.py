@@ -126,14 +126,14 @@ def _plan(frame: Frame, side: int | None) -> _Plan | Skipped:
         stored, opacity = stored_header(frame.picture)
     except PictureError as error:
         return Skipped(frame.name, str(error))
-    pinhole = _pinhole(frame, stored)
+    pinhole = pinhole_of(frame, stored)
     scale = 1.0 if side is None else min(1.0, side / max(stored))
     width, height = (max(1, round(size * scale)) for size in stored)
     return _Plan(frame, stored, pinhole if scale == 1 else pinhole.resized(width, height), opacity)
 
 
-def _pinhole(frame: Frame, stored: tuple[int, int]) -> Pinhole:
-    """The camera of the picture in the size in which it is stored."""
+def pinhole_of(frame: Frame, stored: tuple[int, int]) -> Pinhole:
+    """The camera of a frame for its picture, of that width and height. CaptureError where they do not fit."""
     width, height = stored
     if frame.pinhole is None:
         if frame.field_of_view is None:

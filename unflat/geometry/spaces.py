@@ -60,6 +60,16 @@ def expanded(points: Float[Tensor, "*b 3"]) -> Float[Tensor, "*b 3"]:
     return points * (1 / (2 - largest) / largest)
 
 
+def within_space(points: Float[Tensor, "n 3"], space: str, window: tuple[float, float]) -> Float[Tensor, "n 3"]:
+    """Points of the scene's frame in the coordinates in which a field is asked: box, contracted or ndc."""
+    if space == "contracted":
+        return contracted(points)
+    if space == "box":
+        return points
+    z = points[:, 2:].clamp_min(1e-6)
+    return torch.cat([points[:, :2] / z / points.new_tensor(window), 1 - 2 / z], 1)
+
+
 def window_rays(
     origins: Float[Tensor, "r 3"], directions: Float[Tensor, "r 3"], window: tuple[float, float]
 ) -> tuple[Float[Tensor, "r 3"], Float[Tensor, "r 3"]]:

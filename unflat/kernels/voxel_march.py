@@ -64,20 +64,26 @@ def voxel_march(rays: Rays, voxels: Voxels, walk: Walk, background: Float[Tensor
 def voxel_march_torch(rays: Rays, voxels: Voxels, walk: Walk, background: Float[Tensor, "3"]) -> Marched:
     """All rays take their steps together; then what was met is composited with gradients."""
     with torch.no_grad():
-        ray, t = met(rays, voxels.cells, walk, lambda points: _raw(points, voxels))
+        ray, t = met(rays, voxels.cells, walk, lambda points: voxel_raw(points, voxels))
     points = points_at(rays[ray], t, walk)
-    weight, through = composited(_raw(points, voxels) - walk.shift, ray, len(rays), walk)
-    place, share = grid_corners(points, voxels.cells, voxels.row_of.shape)
-    known = torch.cat([voxels.colour, voxels.colour.new_zeros(1, voxels.colour.shape[1])])  # the last is for -1
-    mixed = (known[voxels.row_of.flatten()[place].long()] * share[..., None]).sum(1)
-    bands = voxels.colour.shape[1] // 3
-    rgb = torch.sigmoid((mixed.view(-1, 3, bands) * harmonics(rays.sights, bands)[ray, None]).sum(-1))
+    weight, through = composited(voxel_raw(points, voxels) - walk.shift, ray, len(rays), walk)
+    rgb = voxel_colour(points, rays.sights[ray], voxels)
     picture = (through[:, None] * background).index_add(0, ray, weight[:, None] * rgb)
     distance = torch.zeros_like(through).index_add(0, ray, weight * t)
     return Marched(picture, through, distance, torch.bincount(ray, minlength=len(rays)).to(torch.int32))
 
 
-def _raw(points: Float[Tensor, "n 3"], voxels: Voxels) -> Float[Tensor, "n"]:
+def voxel_colour(points: Float[Tensor, "n 3"], sights: Float[Tensor, "n 3"], voxels: Voxels) -> Float[Tensor, "n 3"]:
+    """The colours of points of the grid's box, in [0, 1], seen along unit directions."""
+    place, share = grid_corners(points, voxels.cells, voxels.row_of.shape)
+    known = torch.cat([voxels.colour, voxels.colour.new_zeros(1, voxels.colour.shape[1])])  # the last is for -1
+    mixed = (known[voxels.row_of.flatten()[place].long()] * share[..., None]).sum(1)
+    bands = voxels.colour.shape[1] // 3
+    return torch.sigmoid((mixed.view(-1, 3, bands) * harmonics(sights, bands)[:, None]).sum(-1))
+
+
+def voxel_raw(points: Float[Tensor, "n 3"], voxels: Voxels) -> Float[Tensor, "n"]:
+    """The raw density at points of the grid's box."""
     place, share = grid_corners(points, voxels.cells, voxels.row_of.shape)
     return (voxels.density[place] * share).sum(1)
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 from torch.nn.functional import softplus
 
@@ -81,6 +81,16 @@ def met(
     ray, at = (torch.cat(parts) for parts in zip(*found, strict=True))
     order = torch.argsort(ray, stable=True)
     return ray[order], at[order]
+
+
+def is_empty(points: Float[Tensor, "n 3"], cells: Cells) -> Bool[Tensor, "n"]:
+    """Whether points of the walk's coordinates lie in cells where nothing is, or beside the box."""
+    side = (cells.high - cells.low) / cells.low.new_tensor(cells.clear.shape)
+    cell = ((points - cells.low) / side).floor().long()
+    count = cell.new_tensor(cells.clear.shape)
+    beside = ((points < cells.low) | (points > cells.high)).any(1)
+    i, j, k = cell.clamp_min(0).minimum(count - 1).unbind(1)
+    return beside | (cells.clear[i, j, k] > 0)
 
 
 def points_at(rays: Rays, t: Float[Tensor, "r"], walk: Walk) -> Float[Tensor, "r 3"]:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from unflat.data.packing import digest_of
 from unflat.training.settings import WITHOUT_EFFECT, Training, to_plain
-from unflat.worlds.source import PhotoSource
+from unflat.worlds.source import CaptureSource, PhotoSource
 
 S = TypeVar("S")
 
@@ -93,6 +93,8 @@ class Experiment:
 
 def made(data: Any) -> Any:
     """The data themselves: a source is asked for them, anything else is returned as it is."""
+    if isinstance(data, CaptureSource):
+        return data.capture()
     return data.photos() if isinstance(data, PhotoSource) else data
 
 

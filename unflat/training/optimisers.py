@@ -149,6 +149,6 @@ def _like(parameter: nn.Parameter, value: Tensor) -> Tensor:
     if value.dim() == 0:  # the count of updates
         fused_on_gpu = parameter.device.type == "cuda"
         return value.clone().to(parameter.device if fused_on_gpu else "cpu")
-    if value.shape != parameter.shape:  # a count of every row
+    if not value.is_floating_point():  # a count of every row
         return value.clone().to(parameter.device)
     return torch.empty_like(parameter, requires_grad=False).copy_(value)

@@ -20,7 +20,7 @@ from unflat.training.experiment import Experiment, made
 from unflat.training.lock import alone
 from unflat.training.settings import Training, seed_of
 from unflat.training.trainer import Trainer
-from unflat.worlds.source import PhotoSource
+from unflat.worlds.source import CaptureSource, PhotoSource
 
 RUN_FILES = ("settings.json", "weights.safetensors", "log.jsonl", "evaluation.json")
 RUN_FOLDERS = ("checkpoints", "samples", "tensorboard")
@@ -66,7 +66,7 @@ def train(
         data = chosen.data if data is None else data
         if data is chosen.data:
             validation = chosen.validation if validation is None else validation
-        elif config is None and training is None and not isinstance(data, PhotoSource):
+        elif config is None and training is None and not isinstance(data, PhotoSource | CaptureSource):
             cls.check(data)
             usual = chosen
             chosen, reasons = cls.suited(usual, data, started=start is not None)

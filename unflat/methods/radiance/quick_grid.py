@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from unflat.data.hulls import box_of, near_object, silhouettes, visual_hull
@@ -20,14 +20,15 @@ from unflat.data.kinds import Capture, Extent
 from unflat.data.rays import RayBatch, RayPool, camera_rays, depth_along, pooled
 from unflat.fields.voxels import coarse_shape, finer, finer_rows, grid_shape, kept_cells, occupied_cells, rows_within
 from unflat.geometry.cameras import Cameras
-from unflat.geometry.spaces import CONTRACTED
+from unflat.geometry.spaces import CONTRACTED, within_space
 from unflat.kernels.accumulators import forget_accumulators
 from unflat.kernels.clearance import clearance
-from unflat.kernels.voxel_march import Marched, Voxels, voxel_march
-from unflat.kernels.walking import Cells, Walk
+from unflat.kernels.voxel_march import Marched, Voxels, voxel_colour, voxel_march, voxel_raw
+from unflat.kernels.walking import Cells, Walk, is_empty
 from unflat.method import Group, Losses, Method, Prediction
 from unflat.training.experiment import Experiment
 from unflat.training.settings import Training, seed_of
+from unflat.worlds.objects import Objects
 
 
 @dataclass(frozen=True)
@@ -190,7 +191,30 @@ class QuickGrid(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb"
             rgb=seen.rgb.clamp(0, 1).view(*size, 3), depth=depth.where(opacity >= 0.5, torch.nan), opacity=opacity
         )
 
+    def field(
+        self, points: Float[Tensor, "n 3"], directions: Float[Tensor, "n 3"]
+    ) -> tuple[Float[Tensor, "n"], Float[Tensor, "n 3"]]:
+        within = within_space(points, self.scene.space, self.scene.window)
+        raw, config = voxel_raw(within, self.voxels), self.config
+        density = config.density_scale * nn.functional.softplus(raw - config.density_shift)
+        empty = is_empty(within, self.voxels.cells)
+        return density.masked_fill(empty, 0), voxel_colour(within, directions, self.voxels)
+
 
 def small() -> Experiment:
-    """For two cores."""
-    return Experiment(QuickGrid, Config(), Training(steps=2000, rate=0.5, schedule="constant", clip=0.0))
+    """A generated vase on two cores."""
+    training = Training(steps=2000, rate=0.5, schedule="constant", clip=0.0)
+    return _object(Config(), training, views=60, size=100)
+
+
+def tiny() -> Experiment:
+    """A few steps on a few small pictures: shows that everything runs, learns little."""
+    config = Config(cells=(8, 12), until=(2,), shrink=(2, 1), batch_size=64, refresh=2)
+    training = Training(steps=3, rate=0.5, clip=0.0, log_every=1, validate_every=3, save_every=2)
+    return _object(config, training, views=6, size=24)
+
+
+def _object(config: Config, training: Training, views: int, size: int) -> Experiment:
+    validation = Objects("vase", max(2, views // 10), size, split="val")
+    test = Objects("vase", max(2, views // 5), size, split="test")
+    return Experiment(QuickGrid, config, training, Objects("vase", views, size), validation, test)

@@ -10,7 +10,7 @@ from unflat.kernels.walking_cpu import compiled
 @compiled
 def update(
     table: Any, touched: Any, gradient: Any, mean: Any, square: Any, count: Any, rate: Any, b1: Any, b2: Any, eps: Any,
-    young_mean: Any, young_square: Any,
+    young_mean: Any, young_square: Any, scales: Any,
 ) -> None:  # fmt: skip
     """One update in place of the rows that are touched."""
     one, oldest = np.float32(1), len(young_mean) - 1
@@ -19,6 +19,8 @@ def update(
         age = count[row] + 1
         count[row] = age
         step, size = rate * young_mean[min(age, oldest)], young_square[min(age, oldest)]
+        if len(scales) > 1:  # one stands for all
+            step *= scales[row]
         for c in range(table.shape[1]):
             g = gradient[n, c]
             m = b1 * mean[row, c] + (one - b1) * g

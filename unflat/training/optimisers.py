@@ -48,8 +48,14 @@ class TouchedAdam(torch.optim.Optimizer):
                     state["count"] = torch.zeros(rows, dtype=torch.int32, device=parameter.device)
                 tables = (part.view(-1, columns) for part in (parameter, state["mean"], state["square"]))
                 table, mean, square = tables
-                numbers = {"rate": group["lr"], "betas": group["betas"], "eps": group["eps"]}
+                numbers = {n: group[n] for n in ("betas", "eps", "scales")} | {"rate": group["lr"]}
                 update_rows(table, touched, values, mean, square, state["count"], **numbers)
+
+
+def _make_dense(parameters: Sequence[nn.Parameter]) -> None:
+    for parameter in parameters:
+        if parameter.grad is not None and parameter.grad.is_sparse:
+            parameter.grad = parameter.grad.to_dense()
 
 
 def _touched(gradient: Tensor) -> tuple[Tensor, Tensor]:
@@ -88,8 +94,10 @@ class Optimiser:
 
     def step(self, step: int, factor: float) -> None:
         """One update with the rate `self.rate * group.rate * factor`, or the group's own schedule for `factor`."""
-        for optimiser in self._rules.values():
+        for rule, optimiser in self._rules.items():
             for group in optimiser.param_groups:
+                if rule != "touched":  # the others change everything, also what has no gradient
+                    _make_dense(group["params"])
                 own: Callable[[int], float] | None = group["schedule"]
                 group["lr"] = self.rate * group["times"] * (factor if own is None else own(step))
             optimiser.step()
@@ -136,6 +144,7 @@ def _torch_group(group: Group) -> dict[str, Any]:
         "weight_decay": group.decay,
         "times": group.rate,
         "schedule": group.schedule,
+        "scales": group.scales,
     }
 
 

@@ -13,6 +13,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from unflat.kernels.threads import pieces, side_by_side
+
 COUNTED = 4096
 """updates of a row after which the corrections for a young mean are as good as 1"""
 _EVERYWHERE = np.ones(1, np.float32)
@@ -39,10 +41,16 @@ def update_rows(
     """
     loop = _loop()
     if table.device.type == "cpu" and table.dtype == torch.float32 and loop is not None:
-        arrays = (part.detach().numpy() for part in (table, touched, gradient.contiguous(), mean, square, count))
+        held = [part.detach().numpy() for part in (table, mean, square, count)]
+        rows, given = touched.numpy(), gradient.contiguous().numpy()
         numbers = (np.float32(rate), np.float32(betas[0]), np.float32(betas[1]), np.float32(eps))
         factors = _EVERYWHERE if scales is None else scales.numpy()
-        loop(*arrays, *numbers, *_corrections(betas), factors)
+
+        def update(piece: tuple[int, int]) -> None:
+            a, b = piece
+            loop(rows[a:b], given[a:b], *held, *numbers, *_corrections(betas), factors)
+
+        side_by_side(update, pieces(len(rows)))
         return
     update_rows_torch(table, touched, gradient, mean, square, count, rate=rate, betas=betas, eps=eps, scales=scales)
 

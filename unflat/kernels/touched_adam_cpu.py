@@ -9,7 +9,7 @@ from unflat.kernels.walking_cpu import compiled
 
 @compiled
 def update(
-    table: Any, touched: Any, gradient: Any, mean: Any, square: Any, count: Any, rate: Any, b1: Any, b2: Any, eps: Any,
+    touched: Any, gradient: Any, table: Any, mean: Any, square: Any, count: Any, rate: Any, b1: Any, b2: Any, eps: Any,
     young_mean: Any, young_square: Any, scales: Any,
 ) -> None:  # fmt: skip
     """One update in place of the rows that are touched."""

@@ -55,6 +55,15 @@ def update_rows(
     update_rows_torch(table, touched, gradient, mean, square, count, rate=rate, betas=betas, eps=eps, scales=scales)
 
 
+def all_different(rows: Int[Tensor, "n"], count: Int[Tensor, "rows"]) -> bool:
+    """Whether no row is named twice. `count` is used to mark what was seen, and is afterwards as it was."""
+    if rows.device.type != "cpu" or _loop() is None:
+        return len(torch.unique(rows)) == len(rows)
+    from unflat.kernels import touched_adam_cpu
+
+    return bool(touched_adam_cpu.differ(rows.numpy(), count.numpy()))
+
+
 @torch.no_grad()
 def update_rows_torch(
     table: Float[Tensor, "rows c"],

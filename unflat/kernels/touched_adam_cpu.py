@@ -27,3 +27,17 @@ def update(
             v = b2 * square[row, c] + (one - b2) * g * g
             mean[row, c], square[row, c] = m, v
             table[row, c] -= step * m / (np.sqrt(v * size) + eps)
+
+
+@compiled
+def differ(rows: Any, count: Any) -> bool:
+    """Whether no row is named twice; counts are turned negative on the way, and back."""
+    found = len(rows)
+    for n in range(len(rows)):
+        if count[rows[n]] < 0:
+            found = n
+            break
+        count[rows[n]] = -1 - count[rows[n]]
+    for n in range(found):
+        count[rows[n]] = -1 - count[rows[n]]
+    return found == len(rows)

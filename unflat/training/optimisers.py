@@ -1,12 +1,13 @@
 """The update rules behind `Group`, as one optimiser with a plain state."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from unflat.kernels.touched_adam import update_rows
+from unflat.kernels.touched_adam import all_different, update_rows
 from unflat.method import Group
 
 
@@ -39,13 +40,13 @@ class TouchedAdam(torch.optim.Optimizer):
             if group["weight_decay"]:
                 raise ValueError("the rule touched knows no decay: what is not touched does not change")
             for parameter in (p for p in group["params"] if p.grad is not None):
-                touched, values = _touched(parameter.grad)
-                columns = values.shape[1]
-                state = self.state[parameter]
+                gradient, state = parameter.grad, self.state[parameter]
+                columns = math.prod(parameter.shape[1:]) if gradient.is_sparse else 1
                 if not state:
                     state["mean"], state["square"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
                     rows = parameter.numel() // columns
                     state["count"] = torch.zeros(rows, dtype=torch.int32, device=parameter.device)
+                touched, values = _touched(gradient, state["count"])
                 tables = (part.view(-1, columns) for part in (parameter, state["mean"], state["square"]))
                 table, mean, square = tables
                 numbers = {n: group[n] for n in ("betas", "eps", "scales")} | {"rate": group["lr"]}
@@ -58,13 +59,15 @@ def _make_dense(parameters: Sequence[nn.Parameter]) -> None:
             parameter.grad = parameter.grad.to_dense()
 
 
-def _touched(gradient: Tensor) -> tuple[Tensor, Tensor]:
+def _touched(gradient: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
     """Rows and their gradients [n, c]; of a dense gradient every entry is a row."""
     if not gradient.is_sparse:
         flat = gradient.reshape(-1, 1)
         touched = flat[:, 0].nonzero()[:, 0]
         return touched, flat[touched]
-    gradient = gradient.coalesce()  # nothing to do unless several losses met
+    # torch forgets on the way that rows are different, and sorting them costs more than the rest of a step
+    if not all_different(gradient._indices()[0], count):
+        gradient = gradient.coalesce()  # several losses met
     touched = gradient._indices()[0]
     return touched, gradient._values().reshape(len(touched), -1)
 

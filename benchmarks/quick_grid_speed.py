@@ -85,8 +85,8 @@ def levels(options: argparse.Namespace) -> list[Record]:
         peer = ratio * PEER[level] / PROTOTYPE[level]
         found += [
             figure(name, f"CPU s to {level:g} dB", median, note=note),
-            figure(name, f"prototype's CPU s over ours, {level:g} dB", ratio, better="higher", bound=1.0, source="floor",
-                   note=note),
+            figure(name, f"prototype's CPU s over ours, {level:g} dB", ratio, better="higher", bound=1.0,
+                   source="floor", note=note),
             figure(name, f"peer's CPU s over ours, {level:g} dB", peer, better="higher", note=f"{note}; converted",
                    **({"bound": 15.0, "source": "floor"} if level <= 30 else {})),
         ]  # fmt: skip
@@ -252,7 +252,8 @@ def taken_apart(options: argparse.Namespace) -> dict[str, Any]:
         if step == max(experiment.config.until) + 40:
             for place, function, part in (
                 (voxel_march_cpu, "forward", "march forward"), (voxel_march_cpu, "backward", "march backward"),
-                (voxel_march_cpu, "scatter", "gradients added up"), (accumulators_cpu, "gathered", "gradients gathered"),
+                (voxel_march_cpu, "scatter", "gradients added up"),
+                (accumulators_cpu, "gathered", "gradients gathered"),
                 (touched_adam_cpu, "update", "update"), (touched_adam_cpu, "differ", "rows compared"),
                 (RayPool, "batch", "batch"),
             ):  # fmt: skip

@@ -212,6 +212,22 @@ def test_the_field_in_the_scene_is_what_rays_see(space: str) -> None:
     torch.testing.assert_close(seen.rgb[0], shown.sum(0).float() + behind, rtol=0, atol=5e-3)
 
 
+@pytest.mark.parametrize("space", SPACES)
+def test_a_wall_is_where_it_is_in_every_space(space: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At depth 4: as deep as the fine samples lie apart there, as wide as the picture, of the colour it has there."""
+    scene = replace(SPACES[space], near=1.0, far=9.0 if space == "box" else 50.0)
+    pose = np.eye(4)
+    pose[:3, 3] = [0.2, -0.1, 0.0]
+    capture = Capture(np.zeros((16, 3), np.uint8), [Pinhole(6.0, 6.0, 2.0, 2.0, 4, 4)], pose[None], ("a",), scene)
+    begins = 1 - 2 / 4 if space == "ndc" else 4.0
+    method = nerf(Config(width=8, depth=1, skip=-1, coarse=128, fine=128), scene)
+    monkeypatch.setattr(method, "ask", known(lambda places: torch.where(places[..., 2] > begins, 1e4, 0.0)))
+    prediction = predict_in_pieces(method, capture.cameras(0))
+    assert prediction.depth is not None and prediction.opacity is not None
+    assert (prediction.opacity > 0.999).all()
+    torch.testing.assert_close(prediction.depth, torch.full((1, 4, 4), 4.0), rtol=0, atol=0.12)
+
+
 def test_what_is_far_away_is_asked_within_a_cube(monkeypatch: pytest.MonkeyPatch) -> None:
     method, asked = nerf(scene=SPACES["contracted"]), []
     forward = RadianceNetwork.forward
@@ -281,6 +297,14 @@ def test_rays_of_all_pictures_where_that_is_asked_for() -> None:
     epoch = list(itertools.islice(method.batches(capture, 0, 0), 5))
     assert torch.cat([batch.rays.index for batch in epoch]).sort().values.tolist() == list(range(720))
     assert all(len(batch.picture.unique()) == 5 for batch in epoch)
+
+
+def test_what_does_not_belong_to_the_scene_is_not_learned() -> None:
+    capture = ball(3, 12)
+    masked = replace(capture, mask=np.arange(len(capture.pixels)) % 7 == 0)
+    for draw in ("picture", "pool"):
+        batches = nerf(replace(NARROW, draw=draw)).batches(masked, 0, 0)
+        assert all((batch.rays.index % 7 == 0).all() for batch in itertools.islice(batches, 3))
 
 
 def test_the_rate_falls_to_a_tenth() -> None:

@@ -52,7 +52,7 @@ class Config:
     batch_size: int = 1024
     """rays in a step"""
     draw: Literal["picture", "pool"] = "picture"
-    """a step's rays are of one picture, or of all"""
+    """a step's rays are of one picture, or of all; of all as well where there are masks"""
     crop_steps: int = 500
     """first steps that look at the middle of their pictures only (in the released code, not in the paper)"""
     crop: float = 0.5
@@ -66,7 +66,10 @@ class Config:
 
 
 SAMPLES_AT_ONCE = 2**16  # of the fine network in a picture: 64 MB a layer
-DEAD = "the {} network sees nothing anywhere, and has no gradient: take --config.activation softplus, or another --seed"
+DEAD = (
+    "the {} network sees nothing, and may have no gradient: take --config.activation softplus, or another "
+    "--training.seed"
+)
 
 
 class Seen(NamedTuple):
@@ -143,7 +146,7 @@ class NeRF(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb", "de
 
     def batches(self, data: Capture, step: int, seed: int) -> Iterator[RayBatch]:
         config, pool = self.config, RayPool(data)
-        if config.draw == "pool":
+        if config.draw == "pool" or data.mask is not None:  # the pool leaves out what does not belong to the scene
             return pooled(pool, config.batch_size, seed=seed, start=step)
         crop = {"centre_until": config.crop_steps, "centre": config.crop}
         return of_one_picture(pool, config.batch_size, seed=seed, start=step, **crop)
@@ -205,11 +208,12 @@ def chair() -> Experiment:
 
 
 def small() -> Experiment:
-    """An object of 100 to 200 px on two cores in minutes: narrow networks, fewer samples, rays of all pictures."""
+    """An object of 100 to 200 px on two cores in minutes: narrow networks, fewer samples, many small steps."""
     config = Config(
-        width=64, depth=4, skip=-1, octaves=8, direction_octaves=2, coarse=32, fine=32, draw="pool", decay_steps=4000
-    )
-    return Experiment(NeRF, config, Training(steps=4000, rate=2e-3, clip=0.0))
+        width=64, depth=4, skip=-1, octaves=8, direction_octaves=2, coarse=24, fine=24, batch_size=256, draw="pool",
+        decay_steps=6000,
+    )  # fmt: skip
+    return Experiment(NeRF, config, Training(steps=6000, rate=5e-3, clip=0.0))
 
 
 def tiny() -> Experiment:

@@ -90,7 +90,13 @@ class _Go:
 
     @property
     def placed(self) -> int:
-        return self.scenes[0].num_reg_images() if self.scenes else 0
+        return len(self.placed_in(0))
+
+    def placed_in(self, scene: int) -> set[str]:
+        """The files that have a camera in a scene, the largest of which is the first."""
+        if scene >= len(self.scenes):
+            return set()
+        return {self.scenes[scene].image(id).name for id in self.scenes[scene].reg_image_ids()}
 
 
 def place_cameras(
@@ -122,7 +128,8 @@ def place_cameras(
     with more, sums are added in another order, and cameras differ in their last digits. Other machines and
     releases of pycolmap differ, too.
 
-    If pictures are left over, a second go with more features is made, and the better one kept.
+    If pictures are left over, a second go with more features is made, in about twice the time of the first, and the
+    better one is kept.
     Raises CaptureError where fewer than three pictures can be placed.
     """
     _check(matcher, mapper, model, threads)
@@ -233,11 +240,16 @@ def _best_go(
     mapper: Mapper,
     stages: Stages,
 ) -> _Go:
-    """A go, and a second one with more features if not all pictures were placed: the one that placed more."""
+    """A go, and a second one with more features if not all pictures were placed: the one that placed more.
+
+    The second does not match again pictures that have been placed and have nothing in common.
+    """
     go = _go(job, model, shared, pairs, mapper, stages)
     if go.placed < len(names):
         finer = replace(job, database=job.database.with_name("go-2.db"), finer=True)
-        go = max(go, _go(finer, model, shared, pairs, mapper, stages), key=lambda made: made.placed)
+        there = go.placed_in(0)
+        promising = [(i, j) for i, j in pairs if go.agreeing[i, j] or not {job.files[i], job.files[j]} <= there]
+        go = max(go, _go(finer, model, shared, promising, mapper, stages), key=lambda made: made.placed)
     if go.placed < FEWEST:
         raise CaptureError(_failure(go, names))
     return go
@@ -299,7 +311,7 @@ def _outcome(out: Path, frames: SharpFrames, names: Sequence[str], go: _Go, scen
 
 
 def _unplaced(names: Sequence[str], go: _Go) -> tuple[Skipped, ...]:
-    there = [{scene.image(id).name for id in scene.reg_image_ids()} for scene in go.scenes]
+    there = [go.placed_in(scene) for scene in range(len(go.scenes))]
     left = []
     for i, (file, name) in enumerate(zip(go.job.files, names, strict=True)):
         if file in there[0]:
@@ -373,12 +385,12 @@ def _sheet(work: Path, names: Sequence[str], unplaced: Sequence[Skipped]) -> Non
 
 
 def _tile(path: Path) -> np.ndarray:
-    """uint8 [c, c, 3]: the whole picture, on white."""
+    """uint8 [c, c, 3]: the whole picture, just above its name."""
     tile = Image.new("RGB", (CELL, CELL), "white")
     with Image.open(path) as image:
         small = image.convert("RGBA")
     small.thumbnail((CELL, CELL))
-    tile.paste(small, ((CELL - small.width) // 2, (CELL - small.height) // 2), small)
+    tile.paste(small, ((CELL - small.width) // 2, CELL - small.height), small)
     return np.asarray(tile)
 
 

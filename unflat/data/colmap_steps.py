@@ -72,10 +72,10 @@ def installed() -> Any:
     """The module pycolmap. CaptureError if it is missing, too old, or another module of this name."""
     try:
         import pycolmap
-    except ImportError as error:
+    except (ImportError, RuntimeError) as error:  # RuntimeError: it is there, and its library does not load
         raise CaptureError(
-            "cameras are worked out by pycolmap, which is not installed: pip install 'unflat[sfm]', or give a capture "
-            "whose cameras are known"
+            f"cameras are worked out by pycolmap, which cannot be loaded ({error}): pip install 'unflat[sfm]', or give "
+            "a capture whose cameras are known"
         ) from error
     version = str(getattr(pycolmap, "__version__", ""))
     numbers = tuple(int(number) for number in re.findall(r"\d+", version)[:2])

@@ -23,7 +23,7 @@ from unflat.method import Method, Prediction, predictions
 from unflat.metrics.depth import absolute_correlation, depth_scores, filled, landmark_depth, yaw_slope
 from unflat.metrics.ranking import average_precision
 
-OBSERVABLE = 2.4
+OBSERVABLE = 1.7
 """degrees of yaw spread, under which photos do not show shape (measured: docs/LOG.md)"""
 FIELD_OF_VIEW = math.radians(10)
 FACE_LANDMARKS = 68

@@ -27,7 +27,7 @@ RELIEF_SYMPTOMS = (
     ),
     Symptom(
         "yaw spread", "the viewpoints found are within this many degrees, and photos from one side do not show shape: "
-        "add some from the left and the right", after=800, below=OBSERVABLE,
+        "add some from the left and the right", after=1000, below=OBSERVABLE,
     ),
 )  # fmt: skip
 """What goes wrong with methods that explain photos as reliefs. Limits and steps were measured: docs/LOG.md"""

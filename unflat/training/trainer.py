@@ -193,7 +193,8 @@ class Trainer:
             if self.average is not None:
                 checkpoint.load(self.average.method, stored.part("average"))
         if self.processes.first:
-            checkpoint.write_json(self.folder / "settings.json", self.header)
+            shown = {name: value for name, value in self.header.items() if name != "cameras"}  # thousands of lines
+            checkpoint.write_json(self.folder / "settings.json", shown)
             if stored is None:
                 self._save()  # what was prepared is not prepared again
         self.processes.wait()

@@ -67,7 +67,8 @@ class Group:
 
     parameters: Sequence[nn.Parameter]
     rule: str = "adam"
-    """adam (decay as L2 in the gradient, as published by most) or adamw"""
+    """adam (decay as L2 in the gradient, as published by most), adamw, or touched: Adam that changes only rows with a
+    gradient, for tables of which a step reads little"""
     rate: float = 1.0
     """times `Training.rate`"""
     betas: tuple[float, float] = (0.9, 0.999)
@@ -75,6 +76,8 @@ class Group:
     decay: float = 0.0
     schedule: Callable[[int], float] | None = None
     """step -> factor on the rate; None takes the run's"""
+    scales: Tensor | None = None
+    """[rows] of each row of its one parameter, times the rate; only of the rule touched"""
 
 
 @dataclass(frozen=True)

@@ -101,3 +101,15 @@ def test_room_for_samples_grows(generator: torch.Generator, monkeypatch: pytest.
     usual = density_march(some, field, cells(), walk)
     monkeypatch.setattr(march, "ROOM", 1)
     assert torch.equal(density_march(some, field, cells(), walk).weight, usual.weight)
+
+
+def test_more_threads_change_nothing(generator: torch.Generator) -> None:
+    field, some, walk = table("pairs", generator), rays(2000, generator), Walk(0.05, False, 0.1, 1.0, key=5)
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            found.append(density_march(some, field, cells(), walk))
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))

@@ -5,8 +5,9 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
-from unflat.kernels.threads import share_threads
+from unflat.kernels.threads import pieces, share_threads, side_by_side
 
 PARALLEL_KERNEL = """
 @numba.njit(parallel=True)
@@ -63,3 +64,23 @@ def test_zero_is_torchs_own_choice() -> None:
 def test_a_negative_count_is_an_error() -> None:
     with pytest.raises(ValueError, match="threads is -1; give a positive number, or 0 for all cores"):
         share_threads(-1)
+
+
+def test_pieces_cover_everything_once() -> None:
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            for count in (0, 1, 255, 512, 513, 100_000):
+                found = pieces(count)
+                assert [i for a, b in found for i in range(a, b)] == list(range(count))
+                assert len(found) == max(1, min(threads, count // 256))
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_work_side_by_side_comes_back_in_order() -> None:
+    assert side_by_side(lambda x: x * x, range(5)) == [0, 1, 4, 9, 16]
+    assert side_by_side(len, ["abc"]) == [3]
+    with pytest.raises(ZeroDivisionError):
+        side_by_side(lambda x: 1 // x, [1, 0])

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from unflat.kernels.touched_adam import update_rows, update_rows_torch
+from unflat.kernels.touched_adam import all_different, update_rows, update_rows_torch
 
 NUMBERS = {"rate": 0.1, "betas": (0.9, 0.99), "eps": 1e-8}
 
@@ -57,3 +57,11 @@ def test_the_loop_and_its_twin_agree_for_long(generator: torch.Generator) -> Non
         update_rows_torch(theirs[0], rows, gradient, *theirs[1:], **NUMBERS)  # type: ignore[arg-type]
     torch.testing.assert_close(ours[0], theirs[0], rtol=1e-3, atol=1e-3)
     assert torch.equal(ours[3], theirs[3])
+
+
+def test_rows_that_are_named_twice_are_seen() -> None:
+    count = torch.tensor([3, 0, 7, 1], dtype=torch.int32)
+    before = count.clone()
+    for rows, different in (([], True), ([2], True), ([0, 3, 1, 2], True), ([0, 3, 0], False), ([1, 1], False)):
+        assert all_different(torch.tensor(rows, dtype=torch.long), count) == different
+        assert torch.equal(count, before)

@@ -214,3 +214,18 @@ def test_room_for_samples_grows(generator: torch.Generator, monkeypatch: pytest.
     usual = voxel_march(some, grid, walk, shade)
     monkeypatch.setattr(march, "ROOM", 1)
     assert torch.equal(voxel_march(some, grid, walk, shade).rgb, usual.rgb)
+
+
+def test_more_threads_change_nothing(generator: torch.Generator) -> None:
+    """Neither pictures nor gradients, to the bit: every voxel adds up its samples in the order of the rays."""
+    grid, some = voxels(4, generator), rays(2000, generator)
+    walk, shade = Walk(0.05, False, 0.2, 4.0, key=7), torch.ones(3)
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            seen = voxel_march(some, grid, walk, shade)
+            found.append([*seen[:3], *gradients(seen, (grid.density, grid.colour))])
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))

@@ -1,5 +1,7 @@
 """Adam against its formula, and a state that can be put away and taken up again."""
 
+from functools import reduce
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -158,3 +160,21 @@ def test_clipping_scales_sparse_gradients_as_it_does_dense_ones() -> None:
     torch.testing.assert_close(sparse.grad.to_dense()[3], torch.tensor([0.0, 0.8]), rtol=1e-5, atol=0)
     clip([dense, sparse], 10.0, norm / 5)
     torch.testing.assert_close(dense.grad, torch.tensor([0.2, 0.4, 0.4]), rtol=1e-5, atol=0)
+
+
+def test_a_row_that_several_losses_touched_learns_from_their_sum() -> None:
+    """Adam would make other steps of the parts one after the other."""
+    tables = [nn.Parameter(torch.zeros(3, 1)) for _ in range(2)]
+    one, two = ([0, 2], [1.0, 4.0]), ([2], [-3.0])
+    for table, parts in zip(tables, ([one, two], [([0, 2], [1.0, 1.0])]), strict=True):
+        ours = optimiser([Group([table], rule="touched")], table)
+        for _ in range(3):
+            made = (
+                torch.sparse_coo_tensor(
+                    torch.tensor([rows]), torch.tensor(values)[:, None], (3, 1), check_invariants=True
+                )
+                for rows, values in parts
+            )
+            table.grad = reduce(torch.add, made)
+            ours.step(0, factor=1.0)
+    assert torch.equal(tables[0], tables[1])

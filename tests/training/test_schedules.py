@@ -28,3 +28,8 @@ def test_closed_forms() -> None:
 
 def test_beyond_the_end_the_rate_stays_zero() -> None:
     assert rate_factor(Training(steps=8, schedule="linear"), 12) == 0
+
+
+def test_exponentially_it_falls_to_a_tenth() -> None:
+    training = Training(steps=100, schedule="exponential", hold=0.5)
+    assert [rate_factor(training, step) for step in (0, 50, 75, 100, 150)] == pytest.approx([1, 1, 0.1**0.5, 0.1, 0.1])

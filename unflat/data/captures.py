@@ -13,6 +13,7 @@ from unflat.data.pictures import PictureError, open_stored, quiet_pillow, stored
 from unflat.data.readers.captures import read_recording, split_names
 from unflat.data.recordings import CaptureError, Frame, Recording, Split
 from unflat.data.scenes import Rig, depths_of, settled
+from unflat.data.shrinking import shrunk, shrunk_mask
 from unflat.geometry.similarities import Similarity
 
 REPORTED = 20
@@ -64,6 +65,23 @@ def read_capture(
         "box": None if box is None else [float(value) for value in box],
     }  # fmt: skip
     return replace(_joined(pictures, recording.points, scene_from_world, scene, alpha, skipped), origin=origin)
+
+
+def smaller(capture: Capture, factor: int) -> Capture:
+    """The same capture with pictures so many times smaller, areas averaged; without depth and normals."""
+    if factor == 1:
+        return capture
+    pinholes, pixels, masks = [], [], []
+    for i, pinhole in enumerate(capture.pinholes):
+        width, height = max(1, pinhole.width // factor), max(1, pinhole.height // factor)
+        pinholes.append(pinhole.resized(width, height))
+        pixels.append(shrunk(capture.picture(i), width, height).reshape(-1, capture.pixels.shape[1]))
+        if capture.mask is not None:
+            masks.append(shrunk_mask(capture.picture(i, "mask"), width, height).reshape(-1))
+    return replace(
+        capture, pixels=np.concatenate(pixels), pinholes=pinholes, mask=np.concatenate(masks) if masks else None,
+        depth=None, normals=None,
+    )  # fmt: skip
 
 
 def _of_split(recording: Recording, split: Split | None) -> list[Frame]:

@@ -74,6 +74,20 @@ def box_of(
     return torch.maximum(low, low + (first - MARGIN) * side), torch.minimum(high, low + (last + MARGIN) * side)
 
 
+def seen_by(capture: Capture, places: Float[Tensor, "v 3"]) -> Int[Tensor, "v"]:
+    """In how many of the pictures each place lies, in front of the camera and not nearer than the scene's near plane;
+    -1 where it is nearer than that to any."""
+    count = torch.zeros(len(places), dtype=torch.int32)
+    too_near = torch.zeros(len(places), dtype=torch.bool)
+    for i in range(len(capture)):
+        pinhole, local = capture.pinholes[i], capture.cameras(i).camera_from_world.apply(places[None])[0]
+        too_near |= local.norm(dim=1) < capture.scene.near
+        pixel = pinhole.project(local)
+        inside = (pixel >= 0).all(1) & (pixel[:, 0] < pinhole.width) & (pixel[:, 1] < pinhole.height)
+        count += inside & (local[:, 2] > capture.scene.near)
+    return count.masked_fill(too_near, -1)
+
+
 def near_object(capture: Capture, pixels: int) -> Int[np.ndarray, "m"]:
     """Numbers of the capture's pixels that are at most so many pixels from one that shows the object.
 

@@ -4,13 +4,13 @@ A batch is a function of the seed and the step: pixels are drawn epoch by epoch 
 so nothing is shuffled in memory and a resumed run draws what the unbroken one would have drawn.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from unflat.data.batches import hashed
@@ -23,6 +23,8 @@ ROUNDS = 4
 """of the Feistel network: two are no permutation to speak of, four pass for one"""
 BLOCK = 32
 """batches whose order is worked out at once"""
+PIECE = 2**19
+"""pixels that are looked at at once"""
 
 
 @dataclass(frozen=True)
@@ -167,6 +169,13 @@ def _pooled(
         pixels = chosen[first : first + batch_size]
         yield pool.batch(pixels if among is None else among[pixels])
         step += 1
+
+
+def pixels_that_meet(pool: RayPool, meets: Callable[[Rays], Bool[Tensor, "r"]]) -> Int[np.ndarray, "m"]:
+    """Numbers of the usable pixels whose rays meet something."""
+    among = np.arange(len(pool)) if pool.usable is None else pool.usable
+    pieces = np.array_split(among, max(1, len(among) // PIECE))
+    return np.concatenate([piece[meets(pool.batch(piece).rays).numpy()] for piece in pieces])
 
 
 def of_one_picture(

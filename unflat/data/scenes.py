@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from unflat.data.kinds import WHITE, Scene, Space
+from unflat.data.kinds import WHITE, Capture, Scene, Space
 from unflat.data.recordings import CaptureError
 from unflat.geometry.cameras import Pinhole
 from unflat.geometry.similarities import Similarity, rotation_between
@@ -228,6 +228,12 @@ def mean_rotation(rig: Rig) -> Float[np.ndarray, "3 3"]:
     right = np.cross(rig.poses[:, :3, 1].mean(0), forward)
     right /= np.linalg.norm(right)
     return np.stack([right, np.cross(forward, right), forward], 1)
+
+
+def footprint(capture: Capture) -> float:
+    """How long a pixel is at the scene's middle, in the scene's unit: the median over the pictures."""
+    distance = np.linalg.norm(capture.scene_from_camera[:, :3, 3], axis=1)
+    return float(np.median(distance / np.array([max(p.fx, p.fy) for p in capture.pinholes])))
 
 
 def depths_of(

@@ -20,6 +20,14 @@ def grid_shape(low: Float[Tensor, "3"], high: Float[Tensor, "3"], cells: int) ->
     return x, y, z
 
 
+def shape_of(low: Float[Tensor, "3"], high: Float[Tensor, "3"], voxels: int) -> tuple[int, int, int]:
+    """Voxels along x, y and z, about so many in all, at least 3 each."""
+    side = (high - low).double()
+    edge = float((side.prod() / voxels) ** (1 / 3))
+    x, y, z = (max(3, round(float(s) / edge)) for s in side)
+    return x, y, z
+
+
 def places_of(shape: tuple[int, int, int], low: Float[Tensor, "3"], high: Float[Tensor, "3"]) -> Float[Tensor, "v 3"]:
     """Where the voxels are, x first."""
     axes = (torch.linspace(float(a), float(b), n) for a, b, n in zip(low, high, shape, strict=True))

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from unflat.kernels.threads import pieces, side_by_side
+
 
 @dataclass(frozen=True)
 class Accumulator:
@@ -21,12 +23,21 @@ class Accumulator:
     """int64 [rows]"""
 
     def taken(self, count: int) -> Tensor:
-        """The first `count` touched rows as a sparse tensor; the table is zero again."""
+        """The first `count` rows of `touched` as a sparse tensor; the table is zero again."""
+        return self.rows(self.touched[:count].copy())
+
+    def rows(self, touched: np.ndarray) -> Tensor:
+        """The rows that were touched as a sparse tensor; the table is zero again."""
         from unflat.kernels.accumulators_cpu import gathered
 
-        rows, values = self.touched[:count].copy(), np.empty((count, self.values.shape[1]), np.float32)
-        gathered(self.values, self.seen, rows, values)
-        return sparse_rows(torch.from_numpy(rows), torch.from_numpy(values), len(self.values))
+        values = np.empty((len(touched), self.values.shape[1]), np.float32)
+
+        def gather(piece: tuple[int, int]) -> None:
+            a, b = piece
+            gathered(self.values, self.seen, touched[a:b], values[a:b])
+
+        side_by_side(gather, pieces(len(touched)))
+        return sparse_rows(torch.from_numpy(touched), torch.from_numpy(values), len(self.values))
 
 
 def sparse_rows(rows: Tensor, values: Tensor, count: int) -> Tensor:
@@ -34,6 +45,14 @@ def sparse_rows(rows: Tensor, values: Tensor, count: int) -> Tensor:
     # each row stands once, which is all that what reads it needs; sorting them would cost more than adding them up
     return torch.sparse_coo_tensor(
         rows[None], values, (count, values.shape[1]), check_invariants=False, is_coalesced=True
+    )
+
+
+def flattened(gradient: Tensor) -> Tensor:
+    """A sparse [rows, 1] as [rows]."""
+    values = gradient._values()[:, 0]
+    return torch.sparse_coo_tensor(
+        gradient._indices(), values, gradient.shape[:1], check_invariants=False, is_coalesced=True
     )
 
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from unflat.geometry.spaces import Rays
 from unflat.kernels.lookup import Box, Gradients, Table, field_of, kind_of, looked_up_torch, tables_of
+from unflat.kernels.threads import pieces, side_by_side
 from unflat.kernels.walking import Cells, Walk, composited, met, points_at, raw_at
 
 ROOM = 16
@@ -85,20 +86,27 @@ class _March(torch.autograd.Function):
         _, field = field_of(kind, tables)
         walked = (rays.origins, rays.directions, rays.near, rays.far)
         given = [part.detach().float().contiguous().numpy() for part in walked]
-        count, room, used = len(rays), ROOM * max(len(rays), 64), -1
-        through, first = np.empty(count, np.float32), np.empty(count + 1, np.int64)
+        count, index, key = len(rays), rays.index.numpy(), np.uint64(walk.key & 2**64 - 1)
+        through = np.empty(count, np.float32)
         numbers = [np.float32(v) for v in (walk.thickness, walk.shift, raw_at(walk), walk.least, walk.last)]
-        while used < 0:
-            within, kept = np.empty((room, 3), np.float32), np.empty((room, 4), np.float32)
-            used = _loops().forward(
-                *given, rays.index.numpy(), np.uint64(walk.key & 2**64 - 1), field, cells.clear.numpy(),
-                cells.low.numpy(), cells.high.numpy(), np.float32(walk.step), walk.contracted, *numbers,
-                through, first, within, kept,
-            )  # fmt: skip
-            room *= 2
-        within, kept = within[:used].copy(), kept[:used].copy()
+        room_of = [part.numpy() for part in (cells.clear, cells.low, cells.high)]
+
+        def march(piece: tuple[int, int]) -> tuple[np.ndarray, ...]:
+            a, b = piece
+            first, room, used = np.empty(b - a + 1, np.int64), ROOM * max(b - a, 64), -1
+            while used < 0:
+                within, kept = np.empty((room, 3), np.float32), np.empty((room, 4), np.float32)
+                used = _loops().forward(
+                    *(part[a:b] for part in given), index[a:b], key, field, *room_of, np.float32(walk.step),
+                    walk.contracted, *numbers, through[a:b], first, within, kept,
+                )  # fmt: skip
+                room *= 2
+            return np.diff(first), within[:used], kept[:used]
+
+        each, within, kept = (np.concatenate(p) for p in zip(*side_by_side(march, pieces(count)), strict=True))
+        first = np.concatenate([[0], np.cumsum(each)])
         ctx.kept, ctx.tables = (kind, field, first, within, kept, numbers[0], through), tables
-        ray = torch.from_numpy(np.repeat(np.arange(count), np.diff(first)))
+        ray = torch.from_numpy(np.repeat(np.arange(count), each))
         points = cells.low + torch.from_numpy(within) * (cells.high - cells.low)
         outputs = torch.from_numpy(kept[:, 0] * kept[:, 1]), ray, torch.from_numpy(kept[:, 3].copy()), points
         ctx.mark_non_differentiable(*outputs[1:])

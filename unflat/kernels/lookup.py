@@ -21,6 +21,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from unflat.kernels.accumulators import Accumulator, accumulator
+from unflat.kernels.threads import pieces, side_by_side
 
 AXES = ((0, 1), (0, 2), (1, 2))
 """the axes of each pair's plane, rows first"""
@@ -198,7 +199,8 @@ class _LookUp(torch.autograd.Function):
         within = ((points.detach() - box.low) / (box.high - box.low)).clamp(0, 1).float().contiguous().numpy()
         channels = tables[0].shape[1] * (3 if name == "pairs" else 1)
         values = np.empty((len(within), channels), np.float32)
-        getattr(_loops(), f"{name}_forward")(within, field, values)
+        loop = getattr(_loops(), f"{name}_forward")
+        side_by_side(lambda piece: loop(within[slice(*piece)], field, values[slice(*piece)]), pieces(len(within)))
         ctx.kept = kind, within, field
         ctx.tables = tables
         return torch.from_numpy(values)

@@ -8,8 +8,18 @@ factor of 40. So both are told the same number, here and nowhere else.
 import os
 import sys
 import warnings
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from itertools import pairwise
+from typing import TypeVar
 
 import torch
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+LEAST = 256
+"""rays, or other things, that are worth a thread"""
 
 
 def share_threads(threads: int = 0) -> int:
@@ -48,3 +58,24 @@ def _tell(count: int) -> None:
             "numba.",
             stacklevel=3,
         )
+
+
+def pieces(count: int) -> list[tuple[int, int]]:
+    """First and last (one past) of about equal parts of so many things, one for each of torch's threads."""
+    threads = max(1, min(torch.get_num_threads(), count // LEAST))
+    edges = [count * i // threads for i in range(threads + 1)]
+    return list(pairwise(edges))
+
+
+def side_by_side(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+    """The results of work on each item, at the same time where there are several. For loops that let go of Python's
+    lock; unlike OpenMP's threads these do not spin, and leave torch's alone."""
+    items = list(items)
+    if len(items) == 1:
+        return [work(items[0])]
+    return list(_pool(len(items)).map(work, items))
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="unflat")

@@ -13,8 +13,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from unflat.kernels.threads import pieces, side_by_side
+
 COUNTED = 4096
 """updates of a row after which the corrections for a young mean are as good as 1"""
+_EVERYWHERE = np.ones(1, np.float32)
 
 
 @torch.no_grad()
@@ -29,19 +32,36 @@ def update_rows(
     rate: float,
     betas: tuple[float, float],
     eps: float,
+    scales: Float[Tensor, "rows"] | None = None,
 ) -> None:
     """One update in place (Kingma and Ba 2015, algorithm 1) of the rows `touched`, each named once.
 
     `mean` and `square` are the running means of the gradient and of its square, `count` (int32) how often each row was
-    updated.
+    updated; `scales` are factors on the rate.
     """
     loop = _loop()
     if table.device.type == "cpu" and table.dtype == torch.float32 and loop is not None:
-        arrays = (part.detach().numpy() for part in (table, touched, gradient.contiguous(), mean, square, count))
+        held = [part.detach().numpy() for part in (table, mean, square, count)]
+        rows, given = touched.numpy(), gradient.contiguous().numpy()
         numbers = (np.float32(rate), np.float32(betas[0]), np.float32(betas[1]), np.float32(eps))
-        loop(*arrays, *numbers, *_corrections(betas))
+        factors = _EVERYWHERE if scales is None else scales.numpy()
+
+        def update(piece: tuple[int, int]) -> None:
+            a, b = piece
+            loop(rows[a:b], given[a:b], *held, *numbers, *_corrections(betas), factors)
+
+        side_by_side(update, pieces(len(rows)))
         return
-    update_rows_torch(table, touched, gradient, mean, square, count, rate=rate, betas=betas, eps=eps)
+    update_rows_torch(table, touched, gradient, mean, square, count, rate=rate, betas=betas, eps=eps, scales=scales)
+
+
+def all_different(rows: Int[Tensor, "n"], count: Int[Tensor, "rows"]) -> bool:
+    """Whether no row is named twice. `count` is used to mark what was seen, and is afterwards as it was."""
+    if rows.device.type != "cpu" or _loop() is None:
+        return len(torch.unique(rows)) == len(rows)
+    from unflat.kernels import touched_adam_cpu
+
+    return bool(touched_adam_cpu.differ(rows.numpy(), count.numpy()))
 
 
 @torch.no_grad()
@@ -56,6 +76,7 @@ def update_rows_torch(
     rate: float,
     betas: tuple[float, float],
     eps: float,
+    scales: Float[Tensor, "rows"] | None = None,
 ) -> None:
     """The readable twin."""
     (b1, b2), times = betas, count[touched] + 1
@@ -63,7 +84,8 @@ def update_rows_torch(
     mean[touched], square[touched], count[touched] = m, v, times
     age = times.clamp_max(COUNTED).double()[:, None]
     m, v = m / (1 - b1**age).to(m.dtype), v / (1 - b2**age).to(v.dtype)
-    table[touched] -= rate * m / (v.sqrt() + eps)
+    factor = rate if scales is None else rate * scales[touched][:, None]
+    table[touched] -= factor * m / (v.sqrt() + eps)
 
 
 @lru_cache(maxsize=16)

@@ -11,6 +11,7 @@ between the voxels. A ray ends when less than `last` would pass.
 """
 
 from functools import cache
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,8 +21,9 @@ from torch import Tensor
 
 from unflat.geometry.spaces import Rays
 from unflat.geometry.spherical_harmonics import harmonics
-from unflat.kernels.accumulators import accumulator
+from unflat.kernels.accumulators import accumulator, flattened
 from unflat.kernels.lookup import grid_corners
+from unflat.kernels.threads import pieces, side_by_side
 from unflat.kernels.walking import Cells, Walk, composited, met, points_at, raw_at
 
 ROOM = 16
@@ -103,49 +105,74 @@ def _loops() -> Any:
 
 
 class _March(torch.autograd.Function):
-    """`voxel_march` by loops. Its gradients are sparse: of the touched voxels and rows."""
+    """`voxel_march` by loops: rays in equal parts, then voxels in equal parts, one part a thread. Its gradients are
+    sparse: of the touched voxels and rows."""
 
     @staticmethod
     def forward(
         ctx: Any, rays: Rays, voxels: Voxels, walk: Walk, density: Tensor, colour: Tensor, background: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         walked = (rays.origins, rays.directions, rays.sights, rays.near, rays.far)
-        origins, directions, sights, near, far = (part.detach().float().contiguous().numpy() for part in walked)
-        count, room = len(near), ROOM * max(len(near), 64)
-        rgb, through = np.empty((count, 3), np.float32), np.empty(count, np.float32)
-        distance, first = np.empty(count, np.float32), np.empty(count + 1, np.int64)
+        given = [part.detach().float().contiguous().numpy() for part in walked]
         cells = voxels.cells
         grid = [part.detach().numpy() for part in (density, voxels.row_of, colour, cells.clear, cells.low, cells.high)]
         numbers = [np.float32(v) for v in (walk.thickness, walk.shift, raw_at(walk), walk.least, walk.last)]
-        shade = background.detach().float().numpy()
-        used = -1
-        while used < 0:
-            samples = np.empty(room, np.int64), np.empty((room, 3), np.float32), np.empty((room, 7), np.float32)
-            used = _loops().forward(
-                origins, directions, sights, near, far, rays.index.numpy(), np.uint64(walk.key & 2**64 - 1), *grid,
-                np.float32(walk.step), walk.contracted, *numbers, shade, rgb, through, distance, first, *samples,
-            )  # fmt: skip
-            room *= 2
-        ctx.kept = sights, first, *samples, numbers[0], shade, through, voxels.row_of.numpy(), colour.shape[1] // 3
-        ctx.shapes = density.shape, colour.shape
-        number = torch.from_numpy(np.diff(first).astype(np.int32))
+        shade, key = background.detach().float().numpy(), np.uint64(walk.key & 2**64 - 1)
+        count, index = len(rays), rays.index.numpy()
+        rgb, through, distance = (np.empty((count, *s), np.float32) for s in ((3,), (), ()))
+
+        def march(piece: tuple[int, int]) -> tuple[np.ndarray, ...]:
+            a, b = piece
+            first, room, used = np.empty(b - a + 1, np.int64), ROOM * max(b - a, 64), -1
+            while used < 0:
+                samples = np.empty(room, np.int64), np.empty((room, 3), np.float32), np.empty((room, 7), np.float32)
+                used = _loops().forward(
+                    *(part[a:b] for part in given), index[a:b], key, *grid, np.float32(walk.step), walk.contracted,
+                    *numbers, shade, rgb[a:b], through[a:b], distance[a:b], first, *samples,
+                )  # fmt: skip
+                room *= 2
+            return first, *(part[:used] for part in samples)
+
+        ctx.pieces = pieces(count)
+        ctx.samples = side_by_side(march, ctx.pieces)
+        ctx.kept = given[2], numbers[0], shade, through, voxels.row_of.numpy(), colour.shape
+        number = torch.from_numpy(np.concatenate([np.diff(first) for first, *_ in ctx.samples]).astype(np.int32))
         ctx.mark_non_differentiable(number)
         return torch.from_numpy(rgb), torch.from_numpy(through), torch.from_numpy(distance), number
 
     @staticmethod
     def backward(ctx: Any, of_rgb: Tensor, of_through: Tensor, of_distance: Tensor, _: Tensor) -> Any:
-        (voxel_count,), (row_count, channels) = ctx.shapes
-        sights, first, cell, within, kept, thickness, shade, through, row_of, bands = ctx.kept
+        sights, thickness, shade, through, row_of, (row_count, channels) = ctx.kept
         given = [part.float().contiguous().numpy() for part in (of_rgb, of_through, of_distance)]
-        of_density, of_colour = accumulator(voxel_count, 1), accumulator(row_count, channels)
-        some, some_rows = _loops().backward(
-            sights, first, cell, within, kept, thickness, shade, through, *given, row_of, bands,
-            of_density.values[:, 0], of_density.seen, of_density.touched,
-            of_colour.values, of_colour.seen, of_colour.touched,
-        )  # fmt: skip
+
+        def weigh(which: int) -> np.ndarray:
+            (a, b), (first, *_, kept) = ctx.pieces[which], ctx.samples[which]
+            back = np.empty((len(kept), 4), np.float32)
+            _loops().backward(first, kept, thickness, shade, through[a:b], *(part[a:b] for part in given), back)
+            return back
+
+        backs = side_by_side(weigh, range(len(ctx.pieces)))
+        of_density, of_colour = accumulator(row_of.size, 1), accumulator(row_count, channels)
+        slabs = _slabs([cell for _, cell, *_ in ctx.samples], row_of.size)
+
+        def scatter(slab: tuple[int, int]) -> list[np.ndarray]:
+            lists = [np.empty(len(part.touched), np.int64) for part in (of_density, of_colour)]
+            counts = np.zeros(2, np.int64)
+            for (a, b), (first, cell, within, _), back in zip(ctx.pieces, ctx.samples, backs, strict=True):
+                _loops().scatter(
+                    sights[a:b], first, cell, within, back, row_of, channels // 3, np.array(slab),
+                    of_density.values, of_density.seen, lists[0], of_colour.values, of_colour.seen, lists[1], counts,
+                )  # fmt: skip
+            return [part[:n] for part, n in zip(lists, counts, strict=True)]
+
+        touched = [np.concatenate(parts) for parts in zip(*side_by_side(scatter, slabs), strict=True)]
+        grid, colours = of_density.rows(touched[0]), of_colour.rows(touched[1])
         of_background = (of_rgb * torch.from_numpy(through)[:, None]).sum(0)
-        grid = of_density.taken(some)
-        grid = torch.sparse_coo_tensor(
-            grid.indices(), grid.values()[:, 0], (voxel_count,), check_invariants=False, is_coalesced=True
-        )
-        return None, None, None, grid, of_colour.taken(some_rows), of_background
+        return None, None, None, flattened(grid), colours, of_background
+
+
+def _slabs(cells: list[np.ndarray], voxels: int) -> list[tuple[int, int]]:
+    """Ranges of voxels to which about equally many samples give, one for each part of the rays."""
+    some = np.concatenate([cell[:: max(1, len(cell) // 256)] for cell in cells])
+    edges = [0, *(int(np.quantile(some, i / len(cells))) for i in range(1, len(cells)) if len(some)), voxels]
+    return [(a, b) for a, b in pairwise(edges) if b > a]

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from unflat.kernels.lookup_cpu import corner_place, corner_share
+from unflat.kernels.lookup_cpu import corner_place, corner_share, touch
 from unflat.kernels.walking_cpu import compiled, contracted, first_step, index, inlined, into_box, jittered, next_sample
 
 ONE = np.float32(1)
@@ -125,18 +125,11 @@ def forward(
 
 @compiled
 def backward(
-    sights: Any, first: Any, cell: Any, within: Any, kept: Any, thickness: Any, background: Any, through: Any,
-    of_rgb: Any, of_through: Any, of_distance: Any, row_of: Any, bands: int,
-    of_density: Any, seen: Any, touched: Any, of_colour: Any, seen_rows: Any, touched_rows: Any,
-) -> Any:  # fmt: skip
-    """Add to of_density [v] and of_colour [rows, 3 bands], which are zero, what the later gradients make of them, and
-    list in `touched` and `touched_rows` where; returns how many each holds."""
-    rows, plane, row = row_of.reshape(-1), row_of.shape[1] * row_of.shape[2], row_of.shape[2]
-    sh, some, some_rows = np.empty(16, np.float32), 0, 0
-    for r in range(sights.shape[0]):
-        if first[r] == first[r + 1]:
-            continue
-        fill_harmonics(sights[r], bands, sh)
+    first: Any, kept: Any, thickness: Any, background: Any, through: Any, of_rgb: Any, of_through: Any,
+    of_distance: Any, back: Any,
+) -> None:  # fmt: skip
+    """Fill back [m, 4]: the gradients of each sample's raw density, and of its three colours before the sigmoid."""
+    for r in range(len(through)):
         g0, g1, g2, gt = of_rgb[r, 0], of_rgb[r, 1], of_rgb[r, 2], of_distance[r]
         # what lies behind a sample, each part times its gradient
         behind = through[r] * (g0 * background[0] + g1 * background[1] + g2 * background[2] + of_through[r])
@@ -144,27 +137,39 @@ def backward(
             alpha, left, raw, t, q0, q1, q2 = kept[m]
             weight = left * alpha
             here = g0 * q0 + g1 * q1 + g2 * q2 + gt * t
-            of_raw = thickness / (ONE + np.exp(-raw)) * ((ONE - alpha) * left * here - behind)
+            back[m, 0] = thickness / (ONE + np.exp(-raw)) * ((ONE - alpha) * left * here - behind)
+            back[m, 1], back[m, 2] = g0 * weight * q0 * (ONE - q0), g1 * weight * q1 * (ONE - q1)
+            back[m, 3] = g2 * weight * q2 * (ONE - q2)
             behind += weight * here
-            h0, h1, h2 = g0 * weight * q0 * (ONE - q0), g1 * weight * q1 * (ONE - q1), g2 * weight * q2 * (ONE - q2)
+
+
+@compiled
+def scatter(
+    sights: Any, first: Any, cell: Any, within: Any, back: Any, row_of: Any, bands: int, slab: Any,
+    of_density: Any, seen: Any, touched: Any, of_colour: Any, seen_rows: Any, touched_rows: Any, counts: Any,
+) -> None:  # fmt: skip
+    """Add to of_density [v, 1] and of_colour [rows, 3 bands] what samples give to voxels from slab[0] to slab[1] - 1,
+    and list these in `touched` and `touched_rows`, whose lengths are in counts [2]."""
+    rows, plane, row = row_of.reshape(-1), row_of.shape[1] * row_of.shape[2], row_of.shape[2]
+    sh = np.empty(16, np.float32)
+    for r in range(len(first) - 1):
+        if first[r] == first[r + 1]:
+            continue
+        fill_harmonics(sights[r], bands, sh)
+        for m in range(first[r], first[r + 1]):
+            h0, h1, h2 = back[m, 1], back[m, 2], back[m, 3]
             for corner in range(8):
-                share = corner_share(corner, within[m, 0], within[m, 1], within[m, 2])
                 place = corner_place(corner, cell[m], row, plane)
-                if not seen[place]:
-                    seen[place] = True
-                    touched[some] = place
-                    some += 1
-                of_density[place] += share * of_raw
-                place = rows[place]
-                if place < 0:
+                if place < slab[0] or place >= slab[1]:
                     continue
-                if not seen_rows[place]:
-                    seen_rows[place] = True
-                    touched_rows[some_rows] = place
-                    some_rows += 1
-                for p in range(bands):
-                    s = share * sh[p]
-                    of_colour[place, p] += s * h0
-                    of_colour[place, bands + p] += s * h1
-                    of_colour[place, 2 * bands + p] += s * h2
-    return some, some_rows
+                share = corner_share(corner, within[m, 0], within[m, 1], within[m, 2])
+                touch(seen, touched, counts, 0, place)
+                of_density[place, 0] += share * back[m, 0]
+                place = rows[place]
+                if place >= 0:
+                    touch(seen_rows, touched_rows, counts, 1, place)
+                    for p in range(bands):
+                        s = share * sh[p]
+                        of_colour[place, p] += s * h0
+                        of_colour[place, bands + p] += s * h1
+                        of_colour[place, 2 * bands + p] += s * h2

@@ -46,6 +46,13 @@ class Walk(NamedTuple):
     last: float = 1e-3
     """of what passes, under which a ray ends"""
 
+    def onwards(self, rays: Rays, t: Float[Tensor, "r"]) -> Float[Tensor, "r"]:
+        """How much t grows with a step of each ray."""
+        if not self.contracted:
+            return torch.full_like(t, self.step)
+        points = rays.origins + t[:, None] * rays.directions
+        return self.step / contracted_speed(points, rays.directions).clamp_min(1e-6)
+
 
 def met(
     rays: Rays, cells: Cells, walk: Walk, raw_of: Callable[[Tensor], Tensor]
@@ -54,12 +61,8 @@ def met(
 
     `raw_of` gives the raw density at points [n, 3] of the walk's coordinates.
     """
-    t0, t1 = rays.near, rays.far
-    if not walk.contracted:
-        inverse = 1 / torch.where(rays.directions.abs() > 1e-9, rays.directions, 1e-9)
-        a, b = ((side - rays.origins) * inverse for side in (cells.low, cells.high))
-        t0, t1 = torch.maximum(t0, torch.minimum(a, b).amax(1)), torch.minimum(t1, torch.maximum(a, b).amin(1))
-    t = t0 + jitter(walk.key, rays.index) * _onwards(rays, t0, walk)
+    t0, t1 = within_limits(rays, cells, walk)
+    t = t0 + jitter(walk.key, rays.index) * walk.onwards(rays, t0)
     side = (cells.high - cells.low) / cells.low.new_tensor(cells.clear.shape)
     left, found = torch.ones_like(t), [(t[:0].long(), t[:0])]
     while True:
@@ -74,7 +77,7 @@ def met(
         counts = walking & (empty == 0) & (alpha > walk.thinnest) & (left * alpha > walk.least)
         found.append((counts.nonzero()[:, 0], t[counts]))
         left = torch.where(counts, left * (1 - alpha), left)
-        onwards = _onwards(rays, t, walk)
+        onwards = walk.onwards(rays, t)
         if walk.contracted:  # half of what is empty: a ray that comes nearer moves faster
             onwards = onwards * (0.5 * (empty.float() - 1) * side.min() / walk.step).clamp_min(1)
         t = t + onwards
@@ -99,12 +102,14 @@ def points_at(rays: Rays, t: Float[Tensor, "r"], walk: Walk) -> Float[Tensor, "r
     return contracted(points) if walk.contracted else points
 
 
-def _onwards(rays: Rays, t: Float[Tensor, "r"], walk: Walk) -> Float[Tensor, "r"]:
-    """How much t grows with a step."""
-    if not walk.contracted:
-        return torch.full_like(t, walk.step)
-    points = rays.origins + t[:, None] * rays.directions
-    return walk.step / contracted_speed(points, rays.directions).clamp_min(1e-6)
+def within_limits(rays: Rays, cells: Cells, walk: Walk) -> tuple[Float[Tensor, "r"], Float[Tensor, "r"]]:
+    """Between which t rays are walked: near and far, and where they are in the box."""
+    if walk.contracted:
+        return rays.near, rays.far
+    inverse = 1 / torch.where(rays.directions.abs() > 1e-9, rays.directions, 1e-9)
+    a, b = ((side - rays.origins) * inverse for side in (cells.low, cells.high))
+    first = torch.maximum(rays.near, torch.minimum(a, b).amax(1))
+    return first, torch.minimum(rays.far, torch.maximum(a, b).amin(1))
 
 
 class Composited(NamedTuple):

@@ -1,12 +1,13 @@
 """The update rules behind `Group`, as one optimiser with a plain state."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from unflat.kernels.touched_adam import update_rows
+from unflat.kernels.touched_adam import all_different, update_rows
 from unflat.method import Group
 
 
@@ -39,26 +40,34 @@ class TouchedAdam(torch.optim.Optimizer):
             if group["weight_decay"]:
                 raise ValueError("the rule touched knows no decay: what is not touched does not change")
             for parameter in (p for p in group["params"] if p.grad is not None):
-                touched, values = _touched(parameter.grad)
-                columns = values.shape[1]
-                state = self.state[parameter]
+                gradient, state = parameter.grad, self.state[parameter]
+                columns = math.prod(parameter.shape[1:]) if gradient.is_sparse else 1
                 if not state:
                     state["mean"], state["square"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
                     rows = parameter.numel() // columns
                     state["count"] = torch.zeros(rows, dtype=torch.int32, device=parameter.device)
+                touched, values = _touched(gradient, state["count"])
                 tables = (part.view(-1, columns) for part in (parameter, state["mean"], state["square"]))
                 table, mean, square = tables
-                numbers = {"rate": group["lr"], "betas": group["betas"], "eps": group["eps"]}
+                numbers = {n: group[n] for n in ("betas", "eps", "scales")} | {"rate": group["lr"]}
                 update_rows(table, touched, values, mean, square, state["count"], **numbers)
 
 
-def _touched(gradient: Tensor) -> tuple[Tensor, Tensor]:
+def _make_dense(parameters: Sequence[nn.Parameter]) -> None:
+    for parameter in parameters:
+        if parameter.grad is not None and parameter.grad.is_sparse:
+            parameter.grad = parameter.grad.to_dense()
+
+
+def _touched(gradient: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
     """Rows and their gradients [n, c]; of a dense gradient every entry is a row."""
     if not gradient.is_sparse:
         flat = gradient.reshape(-1, 1)
         touched = flat[:, 0].nonzero()[:, 0]
         return touched, flat[touched]
-    gradient = gradient.coalesce()  # nothing to do unless several losses met
+    # torch forgets on the way that rows are different, and sorting them costs more than the rest of a step
+    if not all_different(gradient._indices()[0], count):
+        gradient = gradient.coalesce()  # several losses met
     touched = gradient._indices()[0]
     return touched, gradient._values().reshape(len(touched), -1)
 
@@ -88,8 +97,10 @@ class Optimiser:
 
     def step(self, step: int, factor: float) -> None:
         """One update with the rate `self.rate * group.rate * factor`, or the group's own schedule for `factor`."""
-        for optimiser in self._rules.values():
+        for rule, optimiser in self._rules.items():
             for group in optimiser.param_groups:
+                if rule != "touched":  # the others change everything, also what has no gradient
+                    _make_dense(group["params"])
                 own: Callable[[int], float] | None = group["schedule"]
                 group["lr"] = self.rate * group["times"] * (factor if own is None else own(step))
             optimiser.step()
@@ -136,6 +147,7 @@ def _torch_group(group: Group) -> dict[str, Any]:
         "weight_decay": group.decay,
         "times": group.rate,
         "schedule": group.schedule,
+        "scales": group.scales,
     }
 
 

@@ -23,8 +23,8 @@ class Training:
     """updates of the weights"""
     rate: float = 1e-4
     """learning rate; a method's groups have factors on it"""
-    schedule: Literal["constant", "linear", "cosine"] = "constant"
-    """how the rate falls to zero after `hold`"""
+    schedule: Literal["constant", "linear", "cosine", "exponential"] = "constant"
+    """how the rate falls after `hold`: to zero, but exponentially only to a tenth"""
     hold: float = 0.0
     """share of the steps before the rate begins to fall"""
     precision: Literal["auto", "fp32", "bf16"] = "auto"

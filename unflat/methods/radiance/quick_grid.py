@@ -15,9 +15,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from unflat.data.captures import smaller
 from unflat.data.hulls import box_of, near_object, silhouettes, visual_hull
 from unflat.data.kinds import Capture, Extent
 from unflat.data.rays import RayBatch, RayPool, camera_rays, depth_along, pooled
+from unflat.data.scenes import footprint
 from unflat.fields.voxels import coarse_shape, finer, finer_rows, grid_shape, kept_cells, occupied_cells, rows_within
 from unflat.geometry.cameras import Cameras
 from unflat.geometry.spaces import CONTRACTED, within_space
@@ -35,11 +37,15 @@ from unflat.worlds.objects import Objects
 class Config:
     """The settings."""
 
-    cells: tuple[int, ...] = (32, 64, 96, 128)
-    """between the voxels of the longest side, stage by stage"""
+    detail: float = 1.0
+    """pixels that a voxel of the last stage is wide, at the middle of the scene"""
+    most: int = 256
+    """voxels along the longest side, however small the pixels"""
+    stages: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)
+    """voxels along a side in each stage, as a share of the last one's"""
     until: tuple[int, ...] = (60, 300, 900)
     """the step with which each stage but the last ends"""
-    shrink: tuple[int, ...] = (2, 1, 1, 1)
+    smaller: tuple[int, ...] = (2, 1, 1, 1)
     """how many times smaller the pictures are that each stage learns from"""
     batch_size: int = 4096
     """rays in a step"""
@@ -61,6 +67,12 @@ class Config:
     """weight of the pictures' opacity, where they have one"""
 
 
+CARVED = (48, 64)
+"""cells along the longest side of the box that is carved to be drawn tight, and of the tight one that is carved"""
+NEAR = 4
+"""pixels around the object's picture that are learned from, too"""
+
+
 class QuickGrid(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb", "depth", "opacity")):
     """A voxel grid that is fitted to the pictures of one scene."""
 
@@ -71,6 +83,7 @@ class QuickGrid(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb"
     allowed: Tensor
     background: Tensor
     stage: Tensor
+    finest: Tensor
 
     def __init__(self, config: Config, extent: Extent) -> None:
         super().__init__(config, extent)
@@ -81,18 +94,24 @@ class QuickGrid(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb"
         self.register_buffer("low", box[:3].clone())
         self.register_buffer("high", box[3:].clone())
         self.register_buffer("stage", torch.tensor(0))
+        self.register_buffer("finest", torch.tensor(config.most))
         self.register_buffer("background", torch.tensor(self.scene.background or (0.5, 0.5, 0.5)))
         self._begin(torch.ones(1, 1, 1, dtype=torch.bool))
 
     def _begin(self, allowed: Bool[Tensor, "i j k"]) -> None:
         """An empty grid in the first stage's cells, which may hold something where it is allowed."""
-        shape = grid_shape(self.low, self.high, self.config.cells[0])
+        shape = grid_shape(self.low, self.high, self.cells)
         self.register_buffer("allowed", allowed)
         self.density = nn.Parameter(torch.zeros(shape).flatten())
         self.register_buffer("row_of", torch.empty(shape, dtype=torch.int32))
         self.register_buffer("clear", torch.empty(0, dtype=torch.uint8))
         self._keep(kept_cells(allowed, coarse_shape(shape)))
         self.colour = nn.Parameter(torch.zeros(int(self.row_of.max()) + 1, 3 * self.config.bands))
+
+    @property
+    def cells(self) -> int:
+        """Between the voxels of the longest side in this stage."""
+        return max(4, round(int(self.finest) * self.config.stages[int(self.stage)]))
 
     def _keep(self, cells: Bool[Tensor, "i j k"]) -> None:
         """What is empty from now on."""
@@ -102,23 +121,25 @@ class QuickGrid(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb"
     # -- what is empty before learning ---------------------------------------------------------------------------------
 
     def prepare(self, data: Capture) -> None:
-        """Carve the box with the pictures' silhouettes, and draw it tight."""
-        if not data.has_alpha or self.scene.space != "box":
-            return
-        shown = silhouettes(data)
-        for cells in (48, 64):
-            shape = tuple(n - 1 for n in grid_shape(self.low, self.high, cells))
-            inside = visual_hull(shown, self.low, self.high, shape)  # type: ignore[arg-type]
-            if cells == 48:
-                self.low, self.high = box_of(inside, self.low, self.high)
+        """Carve the box with the pictures' silhouettes and draw it tight; make voxels as fine as the pixels are."""
+        inside = torch.ones(1, 1, 1, dtype=torch.bool)
+        if data.has_alpha and self.scene.space == "box":
+            shown = silhouettes(data)
+            for cells in CARVED:
+                x, y, z = (n - 1 for n in grid_shape(self.low, self.high, cells))
+                inside = visual_hull(shown, self.low, self.high, (x, y, z))
+                if cells == CARVED[0]:
+                    self.low, self.high = box_of(inside, self.low, self.high)
+        side = float((self.high - self.low).max()) / (self.config.detail * footprint(data))
+        self.finest = torch.tensor(min(self.config.most, round(side)))
         self._begin(inside)
 
     # -- learning ------------------------------------------------------------------------------------------------------
 
     def batches(self, data: Capture, step: int, seed: int) -> Iterator[RayBatch]:
-        pool = RayPool(data)
-        among = near_object(data, 4) if data.has_alpha and self.scene.space == "box" else None
-        return pooled(pool, self.config.batch_size, seed=seed, start=step, among=among)
+        data = smaller(data, self.config.smaller[int(self.stage)])
+        among = near_object(data, NEAR) if data.has_alpha and self.scene.space == "box" else None
+        return pooled(RayPool(data), self.config.batch_size, seed=seed, start=step, among=among)
 
     def losses(self, batch: RayBatch, step: int) -> Losses:
         seen = self.march(batch, key=seed_of(step, 1))
@@ -136,8 +157,7 @@ class QuickGrid(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb"
         return Voxels(self.density, self.colour, self.row_of, Cells(self.low, self.high, self.clear))
 
     def walk(self, key: int = 0) -> Walk:
-        side = float((self.high - self.low).max()) / self.config.cells[int(self.stage)]
-        step = self.config.step * side
+        step = self.config.step * float((self.high - self.low).max()) / self.cells
         return Walk(
             step, self.scene.space == "contracted", thickness=step * self.config.density_scale,
             shift=self.config.density_shift, key=key,
@@ -170,7 +190,7 @@ class QuickGrid(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb"
         """The next stage's voxels, with what the last stage's have learned."""
         before = self.row_of
         self.stage += 1
-        shape = grid_shape(self.low, self.high, self.config.cells[int(self.stage)])
+        shape = grid_shape(self.low, self.high, self.cells)
         density = finer(self.density.detach().view(before.shape), shape)
         self.density = nn.Parameter(density.flatten())
         self.row_of = torch.empty(shape, dtype=torch.int32)
@@ -209,7 +229,7 @@ def small() -> Experiment:
 
 def tiny() -> Experiment:
     """A few steps on a few small pictures: shows that everything runs, learns little."""
-    config = Config(cells=(8, 12), until=(2,), shrink=(2, 1), batch_size=64, refresh=2)
+    config = Config(detail=2.0, stages=(0.7, 1.0), until=(2,), smaller=(2, 1), batch_size=64, refresh=2)
     training = Training(steps=3, rate=0.5, clip=0.0, log_every=1, validate_every=3, save_every=2)
     return _object(config, training, views=6, size=24)
 

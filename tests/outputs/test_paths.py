@@ -72,6 +72,18 @@ def test_an_orbit_of_a_room_looks_outwards() -> None:
     assert (path.scene_from_camera[:, 2, 1] < 0).all()
 
 
+def test_an_orbit_keeps_to_where_cameras_stood() -> None:
+    half = ring(12)[[11, 0, 1, 2, 3, 4]]  # over 150 degrees; nobody has seen the other side
+    path = orbit(half, Scene(space="contracted"), 48)
+    seen, turns = (np.unwrap(np.arctan2(c[:, 1], c[:, 0])) for c in (half.centres, path.centres))
+    assert turns.min() == pytest.approx(seen.min()) and turns.max() == pytest.approx(seen.max(), abs=1e-9)
+    assert turns[24] == pytest.approx(seen.max()) and turns[0] == pytest.approx(seen.min()), "there and back"
+    np.testing.assert_allclose(path.forward, -path.centres / 3, atol=1e-9)
+    assert np.ptp(np.arctan2(*orbit(ring(12)[[0, 2, 4, 6, 8, 10]], Scene(), 48).centres.T[:2])) > 6, (
+        "gaps of 60 degrees"
+    )
+
+
 def test_an_orbit_stays_off_the_pole() -> None:
     high = orbit(ring(elevation=math.radians(89.9)), Scene(), 5)
     check_poses(high.scene_from_camera)

@@ -26,13 +26,16 @@ TOUR = 0.7
 """of the given order's length: a shorter way past all cameras than this is taken instead"""
 DOT = 0.02
 """of a picture's width: a unit of the scene that is seen smaller is a dot"""
+GAP = math.radians(100)
+"""an angle, seen from above, without any camera, over which an orbit does not go"""
 UPRIGHT = math.radians(80)
 """elevation that an orbit keeps below: above it, which way is up in the picture is not clear"""
 
 
 def orbit(views: Viewpoints, scene: Scene, frames: int, side: int | None = None) -> Viewpoints:
     """Once around the scene's middle, z up, at the median distance and elevation of `views`, looking at the middle, or
-    away from it where most of them look away (a room). In ndc a small spiral about the mean camera.
+    away from it where most of them look away (a room). Where no view stands over a wide angle, to and fro over the
+    others: nobody has seen the scene from there. In ndc a small spiral about the mean camera.
 
     Pictures have `side` pixels along their longer side and the views' median field of view.
     """
@@ -45,12 +48,24 @@ def orbit(views: Viewpoints, scene: Scene, frames: int, side: int | None = None)
     distance = np.linalg.norm(offset, axis=1)
     elevation = np.median(np.arcsin((offset[:, 2] / np.maximum(distance, 1e-12)).clip(-1, 1)))
     height, out = math.sin(_kept(elevation)), math.cos(_kept(elevation))
-    # it begins where the first camera stands, and goes counter-clockwise seen from above
-    turn = math.atan2(offset[0, 1], offset[0, 0]) + 2 * math.pi * np.arange(frames) / frames
+    turn = _turns(np.arctan2(offset[:, 1], offset[:, 0]), frames)
     around = np.stack([out * np.cos(turn), out * np.sin(turn), np.full(frames, height)], 1)
     inwards = float(np.median((views.forward * -offset).sum(1))) >= 0
     places = middle + float(np.median(distance)) * around
     return _named(_looking(places, -around if inwards else around), camera)
+
+
+def _turns(seen: Float[np.ndarray, "n"], frames: int) -> Float[np.ndarray, "m"]:
+    """Azimuths of an orbit, from those of views: around counter-clockwise seen from above, from the first view on, or
+    to and fro."""
+    way = 2 * math.pi * np.arange(frames) / frames
+    ordered = np.sort(seen)
+    gaps = np.diff(ordered, append=ordered[0] + 2 * math.pi)
+    widest = int(np.argmax(gaps))
+    if gaps[widest] <= GAP:
+        return seen[0] + way
+    begins = ordered[(widest + 1) % len(ordered)]
+    return begins + (2 * math.pi - gaps[widest]) * (1 - np.cos(way)) / 2
 
 
 def _kept(elevation: float) -> float:

@@ -1,25 +1,29 @@
 """A learned scene as a mesh or as points, in files that keep the numbers of the capture's own world.
 
-Where the surface is: a density has none of its own (`surfaces.level_of`). By default it is where a cell takes half of
-the light away, a cell being a 128th of the mesh's longest side, or a cell of the mesh where those are larger: a finer
-mesh does not make the field denser.
+Where the surface is. A density has none of its own: it is taken where a cell takes half of the light away
+(`surfaces.level_of`), a cell being a 128th of the longest side, or a cell of the mesh where those are larger, so that a
+finer mesh does not make the field denser. Of a single object, which is seen from all around, the surface on which the
+depth of all views agrees is smoother and nearer to the truth (`fusion`), and it is taken unless density is asked for;
+docs/capture-to-3d.md has the figures. In a scene without end depth is less sure, and density it is.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from unflat.data.kinds import Scene
 from unflat.data.viewpoints import Viewpoints
 from unflat.geometry.depth import normals_of, unproject
-from unflat.geometry.meshes import Mesh, SurfacePoints
+from unflat.geometry.meshes import Mesh, SurfacePoints, only
+from unflat.kernels.visible_triangles import visible_triangles
 from unflat.method import Method, predict_in_pieces
-from unflat.outputs.baking import coloured, points_of, textured
+from unflat.outputs.baking import Colour, coloured, points_of, textured
+from unflat.outputs.fusion import depth_maps, fused
 from unflat.outputs.mesh import in_world, write_glb, write_obj, write_ply, write_points
 from unflat.outputs.paths import usual_pinhole
 from unflat.outputs.surfaces import Box, decimated, level_of, surface_of, without_cavities, without_floaters
@@ -33,50 +37,77 @@ ROOM = 2.0
 """of its cells around it"""
 SPENT = 7000
 """triangles of a textured mesh: what is unwrapped in a second (`baking.textured`)"""
+REACH = 5.0
+"""cells over which depth maps are averaged"""
+MAP = 200
+"""pixels of the longer side of depth maps, and as many as there are cells"""
+THROUGH = 3.0
+"""cells before and behind a surface from which its colour comes"""
+RINGS = 1
+"""of triangles, kept around those that are seen"""
 ENDINGS = (".glb", ".ply", ".obj")
 SEEN = 400
-"""pixels of the longer side of the pictures that points are taken from"""
+"""pixels of the longer side of pictures of a mesh, and of those that points are taken from"""
+
+Surface = Literal["density", "depth"]
 
 
 def scene_mesh(
     method: Method,
     views: Viewpoints,
     *,
+    surface: Surface | None = None,
     cells: int = 256,
     box: Box | None = None,
     level: float | None = None,
     floaters: bool = False,
 ) -> Mesh:
-    """The surface of what a method has learned, in the scene's frame, bare: closed, with normals.
+    """The surface of what a method has learned, in the scene's frame, bare, with normals.
 
-    `cells` are those along its longest side. `box` is least and largest x, y, z in the scene's frame; left out, the
-    scene's own, drawn tight around what is there. `level` is the density of the surface, a share of light lost a unit
-    of the scene; left out, as the head of this module says. Parts under a hundredth of the largest one's area are left
-    out unless `floaters`, and walls of holes that no camera of `views` can see.
+    `surface` says of what: density or depth; left out, depth in a box, and density elsewhere and where a `level` is
+    given. `level` is the density of the surface, in shares of light lost a unit of the scene; left out, as the head of
+    this module says. `cells` are those along its longest side. `box` is least and largest x, y, z in the scene's frame;
+    left out, the scene's own, drawn tight around what is there. Left out are, unless `floaters`: parts under a
+    hundredth of the largest one's area, walls of holes inside, and of a density what no camera of `views` sees.
     Raises ValueError for a scene that was seen through a window (ndc), and where there is no surface.
     """
     scene = scene_of(method)
     if scene.space == "ndc":
         raise ValueError(
-            "this scene was seen from one side, through a window (ndc): its field has no end, and a mesh of it would be "
-            "cut out of nothing. Write points.ply instead, or train again with another space (--space contracted)"
+            "this scene was seen from one side, through a window (ndc): it has no end, and a mesh would be cut out of "
+            "nothing. Write points.ply instead, or train again with another space (--space contracted)"
         )
-    eyes = torch.from_numpy(views.centres).float()
+    surface = surface or ("depth" if scene.space == "box" and level is None else "density")
+    value = _inside(method, views, surface, level, max(MAP, cells))
 
-    def density(points: Float[Tensor, "n 3"]) -> Float[Tensor, "n"]:
-        up = points.new_tensor([0.0, 0.0, 1.0]).expand(len(points), 3)
-        return method.field(points.to(method.device), up.to(method.device))[0]
-
-    def surface(box: Box, cells: int) -> Mesh:
+    def found(box: Box, cells: int) -> Mesh:
         low, high = box[:3], box[3:]
-        side = max(b - a for a, b in zip(low, high, strict=True)) / min(cells, FIELD_CELLS)
-        found = surface_of(density, box, cells, level_of(side) if level is None else level)
-        whole = found if floaters else without_floaters(found)
-        return without_cavities(whole, eyes)
+        cell = max(b - a for a, b in zip(low, high, strict=True)) / min(cells, FIELD_CELLS)
+        mesh = surface_of(value(cell), box, cells, 0.0)
+        return mesh if floaters else without_cavities(without_floaters(mesh), torch.from_numpy(views.centres).float())
 
     if box is None:
-        box = _around(surface(scene.box, min(cells, ROUGH)), scene.box, min(cells, ROUGH))
-    return surface(box, cells)
+        box = _around(found(scene.box, min(cells, ROUGH)), scene.box, min(cells, ROUGH))
+    mesh = found(box, cells)
+    if surface == "depth" or floaters:
+        return mesh
+    return without_floaters(only(mesh, _seen(mesh, views)))
+
+
+def _inside(
+    method: Method, views: Viewpoints, surface: Surface, level: float | None, side: int
+) -> Callable[[float], Callable[[Float[Tensor, "n 3"]], Float[Tensor, "n"]]]:
+    """For a side of cells, a function of points that is above 0 inside the surface."""
+    if surface == "depth":
+        maps = depth_maps(method, views, side)
+        return lambda cell: fused(maps, REACH * cell)
+
+    def density(points: Float[Tensor, "n 3"], cell: float) -> Float[Tensor, "n"]:
+        up = points.new_tensor([0.0, 0.0, 1.0]).expand(len(points), 3)
+        found = method.field(points.to(method.device), up.to(method.device))[0].cpu()
+        return found - (level_of(cell) if level is None else level)
+
+    return lambda cell: lambda points: density(points, cell)
 
 
 def _around(rough: Mesh, box: Box, cells: int) -> Box:
@@ -87,18 +118,53 @@ def _around(rough: Mesh, box: Box, cells: int) -> Box:
     return [*np.maximum(low, least - room).tolist(), *np.minimum(high, largest + room).tolist()]
 
 
+def _seen(mesh: Mesh, views: Viewpoints) -> Bool[Tensor, "t"]:
+    """The triangles that a camera sees, and their neighbours: many are smaller than a pixel."""
+    seen = torch.zeros(len(mesh.triangles), dtype=torch.bool)
+    pinhole = usual_pinhole(views, SEEN)
+    for i in range(len(views)):
+        local = views.cameras(i).camera_from_world[0].apply(mesh.vertices)
+        corners = torch.cat([pinhole.project(local), local[:, 2:]], 1)[None]
+        shown = visible_triangles(corners, mesh.triangles, pinhole.height, pinhole.width)
+        seen[shown[shown >= 0].long()] = True
+    for _ in range(RINGS):
+        touched = torch.zeros(len(mesh.vertices), dtype=torch.bool)
+        touched[mesh.triangles[seen].long().flatten()] = True
+        seen = touched[mesh.triangles.long()].any(1)
+    return seen
+
+
 def painted(method: Method, mesh: Mesh, views: Viewpoints, *, texture: int = 0, triangles: int | None = None) -> Mesh:
     """A bare mesh with the field's colours as the cameras of `views` see them: in a texture of so many texels a side,
     or, if `texture` is 0, at its vertices. With `triangles` it is decimated to about that many first; with a texture to
     7,000 unless said otherwise."""
     eyes = torch.from_numpy(views.centres).float()
 
-    def colour(points: Float[Tensor, "n 3"], directions: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
-        return method.field(points.to(method.device), directions.to(method.device))[1].cpu()
-
+    low, high = mesh.vertices.amin(0), mesh.vertices.amax(0)
+    colour = _short_rays(method, float((high - low).max()) / FIELD_CELLS)
     if texture:
         return textured(mesh, colour, texture, eyes, SPENT if triangles is None else triangles)
     return coloured(mesh if triangles is None else decimated(mesh, triangles), colour, eyes)
+
+
+def _short_rays(method: Method, cell: float) -> Colour:
+    """What is seen of a surface: rays of a few cells through its points are composited, since a field has its colours
+    where its density is, which is not just where the surface was put."""
+    steps = torch.linspace(-THROUGH, THROUGH, 4 * round(THROUGH) + 1) * cell
+    step = float(steps[1] - steps[0])
+
+    def colour(points: Float[Tensor, "n 3"], directions: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
+        places = (points[:, None] + steps[:, None] * directions[:, None]).flatten(0, 1).to(method.device)
+        along = directions[:, None].expand(-1, len(steps), -1).flatten(0, 1).to(method.device)
+        density, colours = method.field(places, along)
+        absorbed = -torch.expm1(-density.view(-1, len(steps)) * step)
+        absorbed = absorbed + 1e-6  # where there is nothing, the plain mean
+        left = torch.cumprod(torch.cat([torch.ones_like(absorbed[:, :1]), 1 - absorbed[:, :-1]], 1), 1)
+        weights = absorbed * left
+        seen = (weights[..., None] * colours.view(*weights.shape, 3)).sum(1) / weights.sum(1, keepdim=True)
+        return seen.cpu().clamp(0, 1)
+
+    return colour
 
 
 def points_seen(method: Method, views: Viewpoints, count: int = 200_000, seed: int = 0) -> SurfacePoints:
@@ -129,6 +195,7 @@ def write_scene(
     views: Viewpoints,
     file: Path | str,
     *,
+    surface: Surface | None = None,
     cells: int = 256,
     box: Box | None = None,
     level: float | None = None,
@@ -150,7 +217,7 @@ def write_scene(
     scene = scene_of(method)
     if loose and scene.space == "ndc":
         return [write_points(file, _placed(points_seen(method, views, points or 200_000), scene))]
-    mesh = scene_mesh(method, views, cells=cells, box=box, level=level, floaters=floaters)
+    mesh = scene_mesh(method, views, surface=surface, cells=cells, box=box, level=level, floaters=floaters)
     if loose:
         return [write_points(file, _placed(points_of(painted(method, mesh, views), points), scene))]
     plain = file.suffix.lower() == ".ply"

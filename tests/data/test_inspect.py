@@ -99,11 +99,18 @@ def test_a_contact_sheet(folder: Path, tmp_path: Path) -> None:
     with Image.open(path) as sheet:
         assert sheet.format == "PNG" and sheet.size == (3 * 52, 2 * 66)
         sheet.load()
+    plain = path.read_bytes()
     first = np.asarray(sheet)[2:50, 2:50].astype(float)
     assert abs(first.mean() - photos.rgb[0].mean()) < 6
     assert contact_sheet(photos, path, columns=3, most=2) == path
     with Image.open(path) as sheet:
         assert sheet.size[1] == 2 + 96 + 14 + 2
     assert [left.name for left in path.parent.iterdir()] == ["sheet.png"]
+    contact_sheet(photos, path, columns=3, cell=48, marked=[photos.names[1]])
+    with Image.open(path) as sheet:
+        marked = np.asarray(sheet.convert("RGB")).astype(int)
+    changed = (marked != np.asarray(Image.open(io.BytesIO(plain)).convert("RGB"))).any(-1)
+    assert changed[2:50, 54:102].any() and (marked[2:5, 54:102] == (255, 0, 0)).all(), "framed in red"
+    assert not changed[:, :52].any() and not changed[66:].any(), "and the others as they were"
     with pytest.raises(ValueError, match="a contact sheet of 0 photos"):
         contact_sheet(photos[:0], path)

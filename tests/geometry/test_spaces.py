@@ -3,7 +3,15 @@
 import pytest
 import torch
 
-from unflat.geometry.spaces import contracted, contracted_speed, expanded, window_depth, window_rays
+from unflat.geometry.spaces import (
+    contracted,
+    contracted_speed,
+    expanded,
+    window_depth,
+    window_rays,
+    windowed,
+    windowed_speed,
+)
 
 
 def some(count: int = 200, size: float = 3.0) -> torch.Tensor:
@@ -56,3 +64,17 @@ def test_rays_through_a_window_stay_straight_and_end_at_the_horizon() -> None:
         torch.testing.assert_close(window_depth(warped[:, 2]), points[:, 2])
     assert torch.equal(start[:, 2], torch.full((30,), -1.0).double())
     torch.testing.assert_close((start + along)[:, 2], torch.ones(30).double())
+
+
+def test_points_of_a_window_lie_on_its_rays() -> None:
+    """And a point that moves along its ray moves as fast as the speed says."""
+    window = (0.6, 0.4)
+    directions = torch.nn.functional.normalize(some(50, 0.3) + torch.tensor([0.0, 0.0, 1.5]), dim=1)
+    points = some(50, 0.2) + 3 * directions
+    start, along = window_rays(points - 3 * directions, directions, window)
+    found = windowed(points, window)
+    t = (found[:, 2:] - start[:, 2:]) / along[:, 2:]
+    torch.testing.assert_close(start + t * along, found)
+    torch.testing.assert_close(window_depth(found[:, 2]), points[:, 2])
+    moved = (windowed(points + 1e-6 * directions, window) - windowed(points - 1e-6 * directions, window)) / 2e-6
+    torch.testing.assert_close(windowed_speed(points, directions, window), moved.norm(dim=1), rtol=1e-6, atol=1e-8)

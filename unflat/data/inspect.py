@@ -3,7 +3,7 @@
 import json
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -191,8 +191,18 @@ def _warnings(
     return [*said, *crop_warnings(measured, photos.crop, "the other photos")]
 
 
-def contact_sheet(photos: Photos, path: Path | str, columns: int = 12, most: int = 240, cell: int = 96) -> Path:
-    """Write a PNG of the crops with their names, at most `most` of them spread over the set, `cell` pixels each."""
+def contact_sheet(
+    photos: Photos,
+    path: Path | str,
+    columns: int = 12,
+    most: int = 240,
+    cell: int = 96,
+    marked: Collection[str] = (),
+) -> Path:
+    """Write a PNG of the crops with their names, at most `most` of them spread over the set, `cell` pixels each.
+
+    Those whose names are in `marked` have a red frame and a red name.
+    """
     if len(photos) == 0 or columns < 1:
         raise ValueError(f"a contact sheet of {len(photos)} photos in {columns} columns cannot be drawn")
     chosen = sorted({int(i) for i in np.linspace(0, len(photos) - 1, min(most, len(photos))).round()})
@@ -203,7 +213,10 @@ def contact_sheet(photos: Photos, path: Path | str, columns: int = 12, most: int
         x, y = place % columns * (cell + 4) + 2, place // columns * (cell + CAPTION + 4) + 2
         tile = Image.fromarray(np.asarray(photos.rgb[i])).resize((cell, cell), Image.Resampling.BICUBIC)
         canvas.paste(tile, (x, y))
-        draw.text((x, y + cell), _fitting(photos.names[i], draw, font, cell), "black", font)
+        colour = "red" if photos.names[i] in marked else "black"
+        if photos.names[i] in marked:
+            draw.rectangle((x, y, x + cell - 1, y + cell - 1), outline=colour, width=3)
+        draw.text((x, y + cell), _fitting(photos.names[i], draw, font, cell), colour, font)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".part-{os.getpid()}-{path.name}")

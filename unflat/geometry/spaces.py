@@ -85,6 +85,21 @@ def window_rays(
     return torch.cat([there, near], 1), torch.cat([slope, torch.full_like(near, 2.0)], 1)
 
 
+def windowed(points: Float[Tensor, "n 3"], window: tuple[float, float]) -> Float[Tensor, "n 3"]:
+    """Points before the camera in normalised device coordinates, those of `window_rays`."""
+    z = points[:, 2:]
+    return torch.cat([points[:, :2] / z / points.new_tensor(window), 1 - 2 / z], 1)
+
+
+def windowed_speed(
+    points: Float[Tensor, "n 3"], directions: Float[Tensor, "n 3"], window: tuple[float, float]
+) -> Float[Tensor, "n"]:
+    """How far normalised device coordinates move for one unit along the directions."""
+    z, forward = points[:, 2:], directions[:, 2:]
+    aside = (directions[:, :2] - points[:, :2] / z * forward) / z / points.new_tensor(window)
+    return torch.cat([aside, 2 * forward / z**2], 1).norm(dim=1)
+
+
 def window_depth(z: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
     """The distance from the plane z = 0 of what has the third normalised device coordinate `z`, from -1 to 1."""
     return 2 / (1 - z).clamp_min(1e-6)

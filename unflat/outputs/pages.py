@@ -68,6 +68,7 @@ def figure(file: Path, caption: str) -> str:
 
 def table_of(table: Table) -> str:
     head = "".join(f"<th{_aligned(table, column)}>{escape(name)}</th>" for column, name in enumerate(table.columns))
+    head = f"<tr>{head}</tr>" if any(table.columns) else ""
     rows = "".join(
         "<tr>"
         + "".join(f"<td{_aligned(table, column)}>{_cell(value)}</td>" for column, value in enumerate(row))
@@ -75,7 +76,7 @@ def table_of(table: Table) -> str:
         for row in table.rows
     )
     note = f'<p class="note">{escape(table.note)}</p>' if table.note else ""
-    return f'<h2>{escape(table.title)}</h2>{note}<div class="scroll"><table><tr>{head}</tr>{rows}</table></div>'
+    return f'<h2>{escape(table.title)}</h2>{note}<div class="scroll"><table>{head}{rows}</table></div>'
 
 
 def _aligned(table: Table, column: int) -> str:

@@ -229,7 +229,7 @@ def test_the_interface_is_documented_as_it_is() -> None:
 def test_options_named_in_the_docs_exist(capsys: pytest.CaptureFixture[str]) -> None:
     """`--crop` and its like, wherever prose mentions them."""
     known = set()
-    for command in ("train unsup3d", "train quick_grid", *(name for name in COMMANDS if name != "train")):
+    for command in (*COMMANDS, *(f"train {entry.name}" for entry in catalogue.methods())):
         main([*command.split(), "--help"])
         known |= set(re.findall(r"--[a-z][\w.-]*", capsys.readouterr().out))
     known |= {"--help", "--debug", "--version", "--check", "--nproc-per-node"}  # the last is of torchrun

@@ -115,7 +115,10 @@ def train(arguments: Sequence[str]) -> None:
             print(f"of {len(validation)} held-out pictures: {shown}")
         print(f"The weights are in {weights}. Now: {_next(options, run.folder)}")
     if options.json:
-        said = {"run": str(run.folder), "weights": str(weights), "figures": run.figures, "warnings": run.warnings}
+        from unflat.training.checkpoint import plain_figures
+
+        figures = plain_figures(run.figures)  # JSON knows no NaN
+        said = {"run": str(run.folder), "weights": str(weights), "figures": figures, "warnings": run.warnings}
         print_json(said)
 
 

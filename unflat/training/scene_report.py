@@ -11,11 +11,13 @@ import numpy as np
 from unflat.data.kinds import Capture
 from unflat.evaluation.captures import evaluate_capture
 from unflat.evaluation.figures import Evaluation
+from unflat.method import Prediction
 from unflat.outputs.comparisons import Comparisons
 from unflat.outputs.curves import Points
 from unflat.outputs.files import write_text
 from unflat.outputs.images import save_png
 from unflat.outputs.pages import Table
+from unflat.outputs.progress import told
 from unflat.outputs.rig_picture import draw_rig
 from unflat.outputs.scene_report import SceneReport, write_scene_report
 from unflat.outputs.walks import write_walk
@@ -63,7 +65,7 @@ def report(
     pairs: dict[str, Path] = {}
     if held_out is not None:
         seen["test"] = held_out.viewpoints
-        evaluation, pairs = _compared(captured, _spread(held_out, pictures), out / "held_out")
+        evaluation, pairs = _compared(captured, _spread(held_out, pictures), out / "held_out", progress)
     points = None if held_out is None else held_out.points
     rig = save_png(out / "rig.png", draw_rig(seen, captured.scene, points))
     walk: list[Path] = []
@@ -90,10 +92,19 @@ def report(
     return Reported(written[0], written, evaluation)
 
 
-def _compared(captured: Captured, pictures: Capture, folder: Path) -> tuple[Evaluation, dict[str, Path]]:
-    look = Comparisons(captured.method, pictures, folder)
+def _compared(
+    captured: Captured, pictures: Capture, folder: Path, progress: bool
+) -> tuple[Evaluation, dict[str, Path]]:
+    comparisons = Comparisons(captured.method, pictures, folder)
+    bar = told(range(len(pictures)), len(pictures), "held-out pictures", progress)
+    next(bar)
+
+    def look(index: int, prediction: Prediction) -> None:
+        comparisons(index, prediction)
+        next(bar, None)
+
     evaluation = evaluate_capture(captured.method, pictures, look=look)
-    return evaluation, {pictures.names[index]: file for index, file in look.files.items()}
+    return evaluation, {pictures.names[index]: file for index, file in comparisons.files.items()}
 
 
 def _spread(capture: Capture, most: int) -> Capture:

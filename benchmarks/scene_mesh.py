@@ -52,11 +52,11 @@ def main() -> None:
         )  # fmt: skip
 
 
-def measured(world: Objects, method: str, folder: Path) -> dict[str, float]:
+def measured(world: Objects, method: str, folder: Path, experiment: str = "small") -> dict[str, float]:
     """Millimetres, if the object's file is in metres, for each way to find the surface."""
     world.write(folder, progress=False)
     capture = read_capture(folder, split="train", progress=False)
-    chosen = catalogue.experiment(method, "small")
+    chosen = catalogue.experiment(method, experiment)
     run = train(method, capture, out=folder / "run", config=chosen.config, training=chosen.training, quiet=True)
     captured = opened(run)
     truth = drawn(world.mesh(), world.capture(progress=False).scene.world_from_scene.apply)

@@ -1,4 +1,4 @@
-"""The picture of docs/capture-to-3d.md is made by the script beside it; here by one that has hardly learned anything."""
+"""The picture of docs/capture-to-3d.md is made by the script beside it; here by a run that has hardly learned."""
 
 import importlib.util
 from pathlib import Path

@@ -8,8 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
-from unflat.data.captures import read_capture, smaller
+from unflat.data.captures import placed_in, read_capture, smaller
+from unflat.data.kinds import Capture, Points, Scene
 from unflat.data.recordings import CaptureError
+from unflat.geometry.similarities import Similarity
 from unflat.worlds.objects import Objects
 
 
@@ -110,3 +112,41 @@ def test_pictures_may_be_made_smaller_afterwards(folder: Path) -> None:
     rays = [one.pinholes[0].rays(dtype=torch.float64) for one in (half, whole)]
     middle = rays[1].view(20, 2, 20, 2, 3).mean((1, 3))
     torch.testing.assert_close(rays[0], middle)
+
+
+def test_how_it_was_read_is_kept_and_reads_it_again(folder: Path) -> None:
+    capture = read_capture(folder, split="test", side=16, space="contracted", progress=False)
+    assert capture.origin == {
+        "source": str(folder), "split": "test", "side": 16, "reader": "", "space": "contracted", "box": None,
+    }  # fmt: skip
+    again = read_capture(**capture.origin, progress=False)
+    assert (
+        again.names == capture.names and np.array_equal(again.pixels, capture.pixels) and again.scene == capture.scene
+    )
+    assert capture[[0]].origin == capture.origin
+    assert Objects("torus", 2, 8).capture(progress=False).origin == {}
+
+
+def test_a_relative_folder_is_kept_whole(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder.parent)
+    assert read_capture(folder.name, split="test", progress=False).origin["source"] == str(folder)
+
+
+def test_a_capture_is_brought_into_the_frame_of_another_scene(folder: Path) -> None:
+    capture = read_capture(folder, split="train", progress=False)
+    turn = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+    other = Scene(space="contracted").placed(Similarity(0.25, turn, np.array([1.0, 2.0, 3.0])))
+    places = np.array([[0.1, 0.2, 0.3]])
+    depth = np.linspace(1, 2, len(capture.pixels), dtype=np.float32)
+    full = Capture(
+        capture.pixels, capture.pinholes, capture.scene_from_camera, capture.names, capture.scene,
+        depth=depth, points=Points(places, np.zeros((1, 3), np.uint8), np.zeros(1, np.int64)),
+    )  # fmt: skip
+    moved = placed_in(full, other)
+    assert moved.scene == other and moved.points is not None and moved.depth is not None
+    # in the files' own world nothing has moved
+    before, after = full.scene.world_from_scene, moved.scene.world_from_scene
+    np.testing.assert_allclose(after.place(moved.scene_from_camera), before.place(full.scene_from_camera), atol=1e-9)
+    np.testing.assert_allclose(after.apply(moved.points.places), before.apply(places), atol=1e-9)
+    np.testing.assert_allclose(moved.depth * other.world_scale, depth * capture.scene.world_scale, rtol=1e-6)
+    np.testing.assert_allclose(placed_in(full, full.scene).scene_from_camera, full.scene_from_camera, atol=1e-9)

@@ -5,18 +5,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 from tilt import Config, Tilt, pictures
 from torch import nn
 
-from unflat.catalogue import UnknownMethod
+from unflat.catalogue import UnknownMethod, experiment
+from unflat.data.captures import read_capture
 from unflat.method import Prediction, predict_in_pieces
 from unflat.training import checkpoint
 from unflat.training.checkpoint import CheckpointError
 from unflat.training.run import build, train
 from unflat.training.settings import Training
+from unflat.worlds.objects import Objects
 
 
 def method(seed: int = 0, **config: Any) -> Tilt:
@@ -359,3 +362,27 @@ def test_a_buffer_that_weights_do_not_have_yet_is_what_it_was_before() -> None:
     assert model[0].first.tolist() == [1, 1] and model[0].later.tolist() == [0.5, 0.5]
     with pytest.raises(CheckpointError, match=r"they lack 0\.first and have nothing"):
         checkpoint.load(model, {"0.later": torch.ones(2)})
+
+
+def test_a_run_on_a_capture_keeps_its_cameras_and_where_it_was(tmp_path: Path) -> None:
+    Objects("vase", 3, 16).write(tmp_path / "vase", progress=False)
+    capture = read_capture(tmp_path / "vase", split="train", progress=False)
+    tiny = experiment("quick_grid", "tiny")
+    run = train("quick_grid", capture, out=tmp_path / "run", config=tiny.config, training=tiny.training, quiet=True)
+    stored = checkpoint.read(checkpoint.find(run.folder))
+    found = checkpoint.cameras_of(stored)
+    assert found.names == capture.names and list(found.pinholes) == list(capture.pinholes)
+    assert np.array_equal(found.scene_from_camera, capture.scene_from_camera)
+    assert stored.header["data"]["origin"] == capture.origin and capture.origin["split"] == "train"
+    assert "cameras" not in json.loads((run.folder / "settings.json").read_text()), "it is for people"
+    assert checkpoint.built_from(stored).extent == capture.extent
+
+
+def test_where_there_are_no_cameras_it_is_said(tmp_path: Path) -> None:
+    saved(tmp_path / "w.safetensors")
+    stored = checkpoint.read(tmp_path / "w.safetensors")
+    with pytest.raises(CheckpointError, match="holds no cameras: they are kept of runs on captures"):
+        checkpoint.cameras_of(stored)
+    broken = replace(stored, header={**stored.header, "cameras": {"names": ["a"]}})
+    with pytest.raises(CheckpointError, match=r"w\.safetensors: these are no cameras as they are kept"):
+        checkpoint.cameras_of(broken)

@@ -1,13 +1,23 @@
-"""`unflat train`: learn from photos. Its options are built for the one method that is asked for."""
+"""`unflat train`: learn from photos or from a capture. Its options are built for the one method that is asked for."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, make_dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
 
 from unflat import catalogue
 from unflat.cli.parsing import Count, Flag, Folder, MaybeData, Method, Text, only_json, parsed, print_json
-from unflat.cli.sources import WORLDS, held_out, photos_of
+from unflat.cli.sources import (
+    OBJECTS,
+    WORLDS,
+    held_out,
+    is_named,
+    kind_of,
+    learned_and_validating,
+    photos_of,
+)
 
 if TYPE_CHECKING:
     from unflat.training.run import Run
@@ -18,34 +28,31 @@ TINY_STEPS = 3
 """and takes no more"""
 
 
+DEFAULTS = {"Photos": "unsup3d", "Capture": "quick_grid"}
+"""the method that is taken where none is named, by the kind of DATA"""
+
+
 @dataclass(frozen=True)
 class TrainOptions:
-    """Learn from photos of one kind of object.
+    """Learn from photos of one kind of object, or from a capture: posed pictures of one scene.
 
     The same command goes on where it stopped, however it was stopped. What else METHOD lets you set is listed by
     `unflat train METHOD --help`.
     """
 
     method: Method
-    """a name from `unflat list`"""
+    """a name from `unflat list`. Left out: quick_grid for a capture, unsup3d for photos"""
     data: MaybeData = ""
-    """a folder, a glob in quotes, a video, or generated faces: faces:20000. Left out: the experiment's own data"""
+    """photos: a folder, a glob in quotes, a video, or generated faces, faces:20000. A capture: its folder, or a
+    generated object, vase:60. Left out: the experiment's own data"""
     experiment: Text = ""
     """whose settings (and data, if you give none) are taken: a name from `unflat show METHOD`, or EXPERIMENT/ROW
-    for a row of its paper's table. Left out: `small` on a CPU, the paper's on a GPU, fitted to your photos"""
+    for a row of its paper's table. Left out: `small` on a CPU, the paper's on a GPU, fitted to your data"""
     out: Folder = None
     """the run's folder: weights, logs and sample pictures. Left out: runs/METHOD-DATA"""
     start: Text = ""
     """weights to begin from, for fine-tuning, with their settings: a run's folder, a file, or a shipped name such as
     faces"""
-    crop: Text = ""
-    """square crop of each photo: centre, face, alpha, none, or a table of boxes (file x0 y0 w h). Left out: centre"""
-    size: int = 64
-    """pixels a side after cropping"""
-    limit: Count = None
-    """take only so many of the photos"""
-    validation: Text = ""
-    """as DATA, to choose the best weights with. Left out: a twentieth of the photos is held out, from 100 photos on"""
     resume: Flag = True
     """go on with the run that is in the folder already"""
     tiny: Flag = False
@@ -56,11 +63,45 @@ class TrainOptions:
     """for scripts: the run's folder and figures as one object"""
 
 
+@dataclass(frozen=True)
+class PhotoOptions(TrainOptions):
+    """How photos are read."""
+
+    crop: Text = ""
+    """square crop of each photo: centre, face, alpha, none, or a table of boxes (file x0 y0 w h). Left out: centre"""
+    size: int = 64
+    """pixels a side after cropping"""
+    limit: Count = None
+    """take only so many of the photos"""
+    validation: Text = ""
+    """as DATA, to choose the best weights with. Left out: a twentieth of the photos is held out, from 100 photos on"""
+
+
+@dataclass(frozen=True)
+class CaptureOptions(TrainOptions):
+    """How a capture is read."""
+
+    side: Count = None
+    """pixels of the longer side of the pictures; larger ones are made smaller. Left out: as they are"""
+    space: Annotated[Literal["auto", "box", "contracted", "ndc"], tyro.conf.arg(help_behavior_hint="")] = "auto"
+    """box: a single object. contracted: a scene with a background. ndc: seen from one side. auto: what the cameras and
+    the pictures' transparency say"""
+    reader: Text = ""
+    """blender, nerfstudio, colmap or llff. Left out: the one that recognises the files"""
+
+
+KINDS: dict[str, type[TrainOptions]] = {"Photos": PhotoOptions, "Capture": CaptureOptions}
+"""how each kind of data is read"""
+
+
 def train(arguments: Sequence[str]) -> None:
+    arguments, why = _with_method(arguments)
     options = _options(arguments)
     with only_json(options.json):
+        if why:
+            print(why)
         data, validation = _data(options)
-        if options.data and options.data.partition(":")[0] not in WORLDS:
+        if options.data and options.data.partition(":")[0] not in (*WORLDS, *OBJECTS):
             options = _looked_at(options, arguments, data)
         run = _trained(options, data, validation)
         from unflat.training.parallel import Processes
@@ -69,18 +110,47 @@ def train(arguments: Sequence[str]) -> None:
             return
         weights = run.folder / "weights.safetensors"
         print("".join(f"\nwarning: {warning}" for warning in run.warnings))
-        print(f"The weights are in {weights}. Now: unflat predict {run.folder} PHOTOS --out out")
+        if isinstance(options, CaptureOptions) and validation is not None and run.figures:
+            shown = ", ".join(f"{name} {value:.4g}" for name, value in run.figures.items())
+            print(f"of {len(validation)} held-out pictures: {shown}")
+        print(f"The weights are in {weights}. Now: {_next(options, run.folder)}")
     if options.json:
-        said = {"run": str(run.folder), "weights": str(weights), "figures": run.figures, "warnings": run.warnings}
+        from unflat.training.checkpoint import plain_figures
+
+        figures = plain_figures(run.figures)  # JSON knows no NaN
+        said = {"run": str(run.folder), "weights": str(weights), "figures": figures, "warnings": run.warnings}
         print_json(said)
+
+
+def _next(options: Any, folder: Path) -> str:
+    """What to do with a run."""
+    if isinstance(options, CaptureOptions):
+        return f"unflat render {folder} --out out, or unflat report {folder} --out report"
+    return f"unflat predict {folder} PHOTOS --out out"
+
+
+def _with_method(arguments: Sequence[str]) -> tuple[Sequence[str], str]:
+    """The arguments with a method's name among them, and why it was taken where the user named data alone."""
+    words = _words(arguments)
+    known = {entry.name for entry in catalogue.methods()}
+    if not words or any(word in known for word in words) or not is_named(words[0]):
+        return arguments, ""
+    kind = kind_of(words[0])
+    method = DEFAULTS[kind]
+    what = "a capture (posed pictures of one scene)" if kind == "Capture" else "photos of a kind of object"
+    return [method, *arguments], f"{words[0]} is {what}: {method} is taken; `unflat list` has all methods"
+
+
+def _words(arguments: Sequence[str]) -> list[str]:
+    """Arguments that are neither options nor what stands behind one."""
+    flags = {"--resume", "--no-resume", "--tiny", "--quiet", "--json", "--help", "-h"}
+    behind = [False, *(a.startswith("-") and "=" not in a and a not in flags for a in arguments)]
+    return [word for word, after in zip(arguments, behind, strict=False) if not after and not word.startswith("-")]
 
 
 def _looked_at(options: Any, arguments: Sequence[str], data: Any) -> Any:
     """The options for a user's own data: what these cannot teach is told, and settings that nobody chose are fitted."""
-    from unflat.data.kinds import Photos
-    from unflat.data.variety import variety_warnings
-
-    for warning in variety_warnings(data) if isinstance(data, Photos) else ():
+    for warning in _warnings(data):
         print(f"warning: {warning}")
     if options.tiny or _named_experiment(arguments):
         return options
@@ -92,6 +162,16 @@ def _looked_at(options: Any, arguments: Sequence[str], data: Any) -> Any:
     if any(told):
         print("\n".join(["settings for these data (an option that you give wins):", *filter(None, told)]))
     return fitted
+
+
+def _warnings(data: Any) -> Sequence[str]:
+    from unflat.data.kinds import Photos
+
+    if not isinstance(data, Photos):
+        return ()
+    from unflat.data.variety import variety_warnings
+
+    return variety_warnings(data)
 
 
 def _told(setting: str, why: str, usual: Any, suited: Any, fitted: Any) -> str:
@@ -109,12 +189,17 @@ def _plain(value: Any) -> str:
 
 def _options(arguments: Sequence[str]) -> Any:
     """The options, with `config` and `training` of the method and experiment that the arguments name."""
-    words = [argument for argument in arguments if not argument.startswith("-")]
+    words = _words(arguments)
     known = {entry.name for entry in catalogue.methods()}
     method = next((word for word in words if word in known), next(iter(words), ""))  # options may stand before it
     if not method:
         return parsed(TrainOptions, arguments, "train")  # it has not been said which; help or a complaint
-    entry = catalogue.find(method)
+    try:
+        entry = catalogue.find(method)
+    except catalogue.UnknownMethod as error:
+        raise catalogue.UnknownMethod(
+            f"{error} Nor is {method!r} data: there is no file or folder of that name."
+        ) from error
     name = _experiment_name(entry, arguments)
     chosen = catalogue.experiment(method, name)
     if "--tiny" in arguments:
@@ -140,7 +225,8 @@ def _with_defaults(chosen: Any, arguments: Sequence[str], name: str) -> Any:
         ("config", type(chosen.config), field(default=chosen.config)),
         ("training", type(chosen.training), field(default=chosen.training)),
     ]
-    options = make_dataclass("TrainOptions", fields, bases=(TrainOptions,), frozen=True)
+    kind = KINDS.get(entry.takes, TrainOptions)
+    options = make_dataclass("TrainOptions", fields, bases=(kind,), frozen=True)
     told = f"{entry.title}\n\nThe settings below are those of the experiment `{name}`: {entry.says(name)}"
     return replace(parsed(options, arguments, "train", told), experiment=name)
 
@@ -194,10 +280,21 @@ def _trained(options: Any, data: Any, validation: Any) -> "Run":
 
 
 def _data(options: Any) -> tuple[Any, Any]:
-    """Photos to learn from and to validate with; None for the experiment's own."""
-    limit = min(options.limit or TINY_PHOTOS, TINY_PHOTOS) if options.tiny else options.limit
+    """What to learn from and to validate with; None for the experiment's own."""
     if not options.data:
         return None, None
+    taken, given = catalogue.find(options.method).takes, kind_of(options.data)
+    if isinstance(options, CaptureOptions):
+        space = None if options.space == "auto" else options.space
+        return learned_and_validating(
+            options.data, side=options.side, reader=options.reader, space=space, tiny=options.tiny
+        )
+    if given != taken:
+        raise ValueError(
+            f"{options.method} takes {taken}, and {options.data} is a {given} (posed pictures of one scene): take "
+            f"{DEFAULTS[given]}, or leave the method out"
+        )
+    limit = min(options.limit or TINY_PHOTOS, TINY_PHOTOS) if options.tiny else options.limit
     data = photos_of(options.data, options.size, options.crop, split="train", limit=limit, minimum=2)
     if options.validation:
         return data, photos_of(options.validation, options.size, options.crop, split="val", limit=limit)

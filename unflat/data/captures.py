@@ -60,7 +60,11 @@ def read_capture(
         tell(f"skipped: {name} {why}")
     if len(skipped) > REPORTED:
         tell(f"skipped: {len(skipped) - REPORTED} more pictures")
-    return _joined(pictures, recording.points, scene_from_world, scene, alpha, skipped)
+    origin = {
+        "source": str(Path(source).absolute()), "split": split, "side": side, "reader": reader, "space": space,
+        "box": None if box is None else [float(value) for value in box],
+    }  # fmt: skip
+    return replace(_joined(pictures, recording.points, scene_from_world, scene, alpha, skipped), origin=origin)
 
 
 def smaller(capture: Capture, factor: int) -> Capture:
@@ -148,4 +152,20 @@ def _joined(
         depth=None if depth is None else depth * np.float32(scene_from_world.scale),
         points=None if points is None else replace(points, places=scene_from_world.apply(points.places)),
         skipped=skipped,
+    )
+
+
+def placed_in(capture: Capture, scene: Scene) -> Capture:
+    """The capture with its cameras, depth and points in the frame of another scene of the same world.
+
+    What a run has learned from some pictures is asked for others so, whatever their own files say of the frame.
+    """
+    scene_from_own = scene.world_from_scene.inverse @ capture.scene.world_from_scene
+    points, depth = capture.points, capture.depth
+    return replace(
+        capture,
+        scene=scene,
+        scene_from_camera=scene_from_own.place(capture.scene_from_camera),
+        depth=None if depth is None else depth * np.float32(scene_from_own.scale),
+        points=None if points is None else replace(points, places=scene_from_own.apply(points.places)),
     )

@@ -6,10 +6,9 @@ from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-import torch
 
+from unflat.data.viewpoints import Viewpoints
 from unflat.geometry.cameras import Cameras, Pinhole
-from unflat.geometry.rotations import Rigid
 from unflat.geometry.similarities import Similarity
 
 Space = Literal["box", "contracted", "ndc"]
@@ -178,6 +177,9 @@ class Capture:
     points: Points | None = None
     skipped: Sequence[Skipped] = ()
     """pictures that were named and could not be used"""
+    origin: dict[str, Any] = field(default_factory=dict)
+    """how it was read, so that another split can be read alike: arguments of `read_capture`, plain data; empty where it
+    was not read"""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -218,9 +220,12 @@ class Capture:
 
     def cameras(self, index: int) -> Cameras:
         """The camera of one picture, to be asked for."""
-        scene_from_camera = torch.from_numpy(np.asarray(self.scene_from_camera[index], np.float64))
-        pose = Rigid(scene_from_camera[None, :3, :3], scene_from_camera[None, :3, 3]).inverse
-        return Cameras(self.pinholes[index], Rigid(pose.rotation.float(), pose.translation.float()))
+        return self.viewpoints.cameras(index)
+
+    @property
+    def viewpoints(self) -> Viewpoints:
+        """The cameras without the pictures."""
+        return Viewpoints(self.pinholes, self.scene_from_camera, self.names)
 
     def __getitem__(self, index: slice | np.ndarray | list[int]) -> "Capture":
         """Some of the pictures. A slice of step one shares the pixels' memory, anything else copies."""

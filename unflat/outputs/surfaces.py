@@ -15,9 +15,10 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from unflat.geometry.depth import cross
 from unflat.geometry.meshes import Mesh, only, triangle_areas, vertex_normals
 
 Box = Sequence[float]
@@ -100,16 +101,44 @@ def without_floaters(mesh: Mesh, least: float = 0.01) -> Mesh:
         raise ValueError(f"least is {least}; give a share of the largest part's area, from 0 to 1")
     if len(mesh.triangles) == 0:
         return mesh
+    part, count = _parts(mesh)
+    areas = torch.zeros(count, dtype=torch.double).index_add(0, part, triangle_areas(mesh).cpu())
+    kept = areas >= least * areas.max()
+    return only(mesh, kept[part].to(mesh.triangles.device))
+
+
+def without_cavities(mesh: Mesh, views: Float[Tensor, "k 3"]) -> Mesh:
+    """Of a closed mesh, without the walls of holes inside, which nobody can see: parts that face inwards, and what lies
+    within them. A hole in whose box a view stands, such as a room, stays.
+
+    Fields learned from pictures are hollow where nothing was seen. `views` are positions in the mesh's frame.
+    """
+    if len(mesh.triangles) == 0:
+        return mesh
+    part, count = _parts(mesh)
+    corners = mesh.vertices[mesh.triangles.long()].double().cpu()
+    a, b, c = (corners - mesh.vertices.double().mean(0).cpu()).unbind(1)
+    volumes = torch.zeros(count, dtype=torch.double).index_add(0, part, (a * cross(b, c)).sum(-1) / 6)
+    index = part[:, None].expand(-1, 3)
+    low = torch.full((count, 3), torch.inf, dtype=torch.double).scatter_reduce(0, index, corners.amin(1), "amin")
+    high = torch.full((count, 3), -torch.inf, dtype=torch.double).scatter_reduce(0, index, corners.amax(1), "amax")
+    eyes = views.double().cpu()
+    seen = ((eyes[:, None] > low) & (eyes[:, None] < high)).all(-1).any(0)
+    hidden = (volumes < 0) & ~seen
+    for hole in hidden.nonzero()[:, 0].tolist():  # noise in the hole goes with it
+        hidden |= ((low >= low[hole]) & (high <= high[hole])).all(-1)
+    return only(mesh, ~hidden[part].to(mesh.triangles.device))
+
+
+def _parts(mesh: Mesh) -> tuple[Int[Tensor, "t"], int]:
+    """The part that each triangle belongs to (what hangs together over shared vertices), and how many there are."""
     sparse = library("scipy.sparse", "finding the parts of a mesh")
     graphs = library("scipy.sparse.csgraph", "finding the parts of a mesh")
     triangles = mesh.triangles.cpu().numpy()
     a, b = triangles[:, [0, 1]].T.reshape(-1), triangles[:, [1, 2]].T.reshape(-1)
     joined = sparse.coo_matrix((np.ones(len(a), bool), (a, b)), shape=(len(mesh.vertices),) * 2)
     count, part_of_vertex = graphs.connected_components(joined, directed=False)
-    part = torch.from_numpy(part_of_vertex[triangles[:, 0]]).long()
-    areas = torch.zeros(count, dtype=torch.double).index_add(0, part, triangle_areas(mesh).cpu())
-    kept = areas >= least * areas.max()
-    return only(mesh, kept[part].to(mesh.triangles.device))
+    return torch.from_numpy(part_of_vertex[triangles[:, 0]]).long(), int(count)
 
 
 def decimated(mesh: Mesh, triangles: int) -> Mesh:

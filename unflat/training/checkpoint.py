@@ -26,7 +26,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from unflat import catalogue, records
-from unflat.data.kinds import Extent, Photos
+from unflat.data.kinds import Capture, Extent, Photos
+from unflat.data.viewpoints import Viewpoints
 from unflat.method import Method
 from unflat.outputs.files import whole, write_text
 from unflat.training.devices import channels_last
@@ -90,8 +91,15 @@ class Stored:
 def describe(
     method: Method, training: Training | None = None, data: Any = None, experiment: str = ""
 ) -> dict[str, Any]:
-    """What must be known to build the method again and to use it rightly, as plain data."""
+    """What must be known to build the method again and to use it rightly, as plain data.
+
+    Of a capture, its cameras too, and how it was read: paths and meshes then need no data.
+    """
     known = {"kind": type(data).__name__, "count": len(data), "known": list(data.known)} if data is not None else {}
+    seen = {}
+    if isinstance(data, Capture):
+        known["origin"] = to_plain(data.origin)
+        seen = {"cameras": data.viewpoints.to_plain()}
     return {
         "format": FORMAT,
         "method": catalogue.name_of(type(method)),
@@ -101,6 +109,7 @@ def describe(
         "experiment": experiment,
         "data": known,
         "crop": to_plain(data.crop) if isinstance(data, Photos) else {},
+        **seen,
         "versions": records.versions(),
     }
 
@@ -257,15 +266,30 @@ def load_method(source: str | Path, expected: type[Method] | None = None, device
 
     `expected` is the class to build if it is not one of the catalogue.
     """
-    stored = read(find(source))
+    return built_from(read(find(source)), expected, device)
+
+
+def built_from(stored: Stored, expected: type[Method] | None = None, device: str = "cpu") -> Method:
+    """The method that a file holds; see `load_method`."""
     if not {"config", "extent"} <= set(stored.header):
-        raise CheckpointError(f"{source} has a damaged header: it does not say the model's settings and extent")
+        raise CheckpointError(f"{stored.path} has a damaged header: it does not say the model's settings and extent")
     cls: type[Method] = expected or _class_of(stored)
     method = cls(stored.settings("config", cls.Config), stored.settings("extent", Extent))
     with stored.explained():
         load(method, stored.weights)
     channels_last(method)
     return method.to(device=torch.device(device)).eval()
+
+
+def cameras_of(stored: Stored) -> Viewpoints:
+    """The cameras of the capture that was learned from, in the scene's frame. CheckpointError if there are none."""
+    if "cameras" not in stored.header:
+        raise CheckpointError(
+            f"{stored.path} holds no cameras: they are kept of runs on captures (posed pictures of one scene), by this "
+            "version and later ones"
+        )
+    with stored.explained():
+        return Viewpoints.from_plain(stored.header["cameras"])
 
 
 def _class_of(stored: Stored) -> type[Method]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from unflat.evaluation.compare import baseline_of, evaluate
 from unflat.evaluation.figures import Evaluation
+from unflat.geometry.cameras import Cameras
 from unflat.kernels.threads import share_threads
 from unflat.method import Losses, Method
 from unflat.networks.frozen import changing_buffers
@@ -92,6 +93,7 @@ class Trainer:
             losses_of = torch.compile(losses_of)
         batches = self._batches()
         told: dict[str, Any] = {"write": self.processes.first, "quiet": self.quiet, "counted": self._counted()}
+        told["items"] = "rays" if self.method.asks is Cameras else "images"
         with Log(self.folder, training.steps, self.step, **told) as log:
             self._counted = log.counted
             self.watch = Watch(self.method.symptoms(), log.before)
@@ -193,7 +195,8 @@ class Trainer:
             if self.average is not None:
                 checkpoint.load(self.average.method, stored.part("average"))
         if self.processes.first:
-            checkpoint.write_json(self.folder / "settings.json", self.header)
+            shown = {name: value for name, value in self.header.items() if name != "cameras"}  # thousands of lines
+            checkpoint.write_json(self.folder / "settings.json", shown)
             if stored is None:
                 self._save()  # what was prepared is not prepared again
         self.processes.wait()

@@ -45,9 +45,16 @@ def find_reader(folder: Path) -> str:
         looked = "; ".join(f"{name}: {files}" for name, files in _LOOKS_FOR.items())
         raise CaptureError(
             f"{folder} is no capture: no camera poses were found in it. Looked for {looked}. Photos alone have to be "
-            "placed first, by structure from motion"
+            "placed first, by structure from motion (unflat data capture)"
         )
     return found[0]
+
+
+def is_capture(source: Path) -> bool:
+    """Whether a reader recognises what is there: a folder, or one of the files that can be given itself."""
+    if source.is_dir():
+        return bool(_recognising(source))
+    return source.is_file() and (source.suffix == ".json" or source.name == llff.NAME)
 
 
 def _recognising(folder: Path) -> list[str]:

@@ -49,7 +49,7 @@ class Transforms:
 
 def read_transforms(file: Path) -> Transforms:
     """CaptureError, naming the file, for what is no JSON, has no frames, or says things of cameras in two places."""
-    said = _json(file)
+    said = read_json(file)
     entries = said.pop("frames", None)
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise CaptureError(f'{file} has no list of "frames": each has a file_path and a transform_matrix')
@@ -63,7 +63,7 @@ def read_transforms(file: Path) -> Transforms:
     return Transforms(file, said, entries)
 
 
-def _json(file: Path) -> dict[str, Any]:
+def read_json(file: Path) -> dict[str, Any]:
     try:
         said = json.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
@@ -91,7 +91,7 @@ def frames_of(transforms: Transforms) -> tuple[list[Frame], list[Skipped]]:
     for index, entry in enumerate(transforms.entries):
         where = transforms.where(index)
         pinhole, angle = _camera({**transforms.top, **entry}, where)
-        pose = _pose(entry, where)
+        pose = pose_of(entry, "transform_matrix", where)
         folder = transforms.file.parent
         picture = _picture(folder, entry["file_path"])
         if picture is None:
@@ -100,6 +100,17 @@ def frames_of(transforms: Transforms) -> tuple[list[Frame], list[Skipped]]:
         mask, depth = (_beside(folder, entry, key, where) for key in ("mask_path", "depth_file_path"))
         frames.append(Frame(name_below(folder, picture), picture, pinhole, pose, angle, mask, depth))
     return frames, skipped
+
+
+def cameras_of(transforms: Transforms) -> list[Frame]:
+    """The cameras of a file, in its order, whether their pictures are there or not."""
+    frames = []
+    for index, entry in enumerate(transforms.entries):
+        where, written = transforms.where(index), entry["file_path"]
+        pinhole, angle = _camera({**transforms.top, **entry}, where)
+        pose = pose_of(entry, "transform_matrix", where)
+        frames.append(Frame(written, path_of(transforms.file.parent, written), pinhole, pose, angle))
+    return frames
 
 
 def path_of(folder: Path, written: str) -> Path:
@@ -122,18 +133,18 @@ def _beside(folder: Path, entry: Mapping[str, Any], key: str, where: str) -> Pat
     return path_of(folder, written)
 
 
-def _pose(entry: Mapping[str, Any], where: str) -> np.ndarray:
-    """float64 [4, 4], world from camera with OpenCV's axes."""
+def pose_of(entry: Mapping[str, Any], key: str, where: str) -> np.ndarray:
+    """float64 [4, 4], world from camera with OpenCV's axes, of rows with OpenGL's."""
     try:
-        matrix = np.array(entry["transform_matrix"], np.float64)
+        matrix = np.array(entry[key], np.float64)
     except KeyError:
-        raise CaptureError(f"{where} has no transform_matrix") from None
+        raise CaptureError(f"{where} has no {key}") from None
     except (TypeError, ValueError, OverflowError) as error:
-        raise CaptureError(f"{where} has a transform_matrix that is no matrix of numbers ({error})") from error
+        raise CaptureError(f"{where} has a {key} that is no matrix of numbers ({error})") from error
     pose = checked_pose(matrix, where)
     if len(matrix) == 4 and not np.allclose(matrix[3], (0, 0, 0, 1), atol=1e-4):
         raise CaptureError(
-            f"{where} has a transform_matrix whose last row is {matrix[3].tolist()}, not [0, 0, 0, 1]: it is written "
+            f"{where} has a {key} whose last row is {matrix[3].tolist()}, not [0, 0, 0, 1]: it is written "
             "column by column where it has to be row by row, the place in the last column"
         )
     return opencv_from_opengl(pose)

@@ -1,0 +1,280 @@
+"""A learned scene as a mesh or as points, in files that keep the numbers of the capture's own world.
+
+Where the surface is. A density has none of its own: it is taken where a cell takes half of the light away
+(`surfaces.level_of`), a cell being a 128th of the longest side, or a cell of the mesh where those are larger, so that a
+finer mesh does not make the field denser. Of a single object, which is seen from all around, the surface on which the
+depth of all views agrees is smoother and nearer to the truth (`fusion`), and it is taken unless density is asked for;
+docs/capture-to-3d.md has the figures. In a scene without end depth is less sure, and density it is.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from unflat.data.kinds import Scene
+from unflat.data.viewpoints import Viewpoints
+from unflat.geometry.depth import normals_of, unproject
+from unflat.geometry.meshes import Mesh, SurfacePoints, only
+from unflat.kernels.visible_triangles import visible_triangles
+from unflat.method import Method, predict_in_pieces
+from unflat.outputs.baking import Colour, coloured, points_of, textured
+from unflat.outputs.fusion import depth_maps, fused
+from unflat.outputs.mesh import in_world, write_glb, write_obj, write_ply, write_points
+from unflat.outputs.paths import usual_pinhole
+from unflat.outputs.surfaces import Box, decimated, level_of, surface_of, without_cavities, without_floaters
+from unflat.outputs.walks import scene_of
+
+FIELD_CELLS = 128
+"""along the longest side of a field: finer ones do not make it denser"""
+ROUGH = 96
+"""cells of a first, rough mesh, which says where the thing is"""
+ROOM = 2.0
+"""of its cells around it"""
+SPENT = 7000
+"""triangles of a textured mesh: what is unwrapped in a second (`baking.textured`)"""
+REACH = 5.0
+"""cells over which depth maps are averaged"""
+MAP = 200
+"""pixels of the longer side of depth maps, and as many as there are cells"""
+THROUGH = 3.0
+"""cells before and behind a surface from which its colour comes"""
+RINGS = 1
+"""of triangles, kept around those that are seen"""
+ENDINGS = (".glb", ".ply", ".obj")
+SEEN = 400
+"""pixels of the longer side of pictures of a mesh, and of those that points are taken from"""
+WITHOUT_DEPTH = " (the field is how far points lie behind what the views see; --surface density asks for no views)"
+
+Surface = Literal["density", "depth"]
+Value = Callable[[Float[Tensor, "n 3"]], Float[Tensor, "n"]]
+
+
+def scene_mesh(
+    method: Method,
+    views: Viewpoints,
+    *,
+    surface: Surface | None = None,
+    cells: int = 256,
+    box: Box | None = None,
+    level: float | None = None,
+    floaters: bool = False,
+) -> Mesh:
+    """The surface of what a method has learned, in the scene's frame, bare, with normals.
+
+    `surface` says of what: density or depth; left out, depth in a box, and density elsewhere and where a `level` is
+    given. `level` is the density of the surface, in shares of light lost a unit of the scene; left out, as the head of
+    this module says. `cells` are those along its longest side. `box` is least and largest x, y, z in the scene's frame;
+    left out, the scene's own, drawn tight around what is there. Left out are, unless `floaters`: parts under a
+    hundredth of the largest one's area, walls of holes inside, and of a density what no camera of `views` sees.
+    Raises ValueError for a scene that was seen through a window (ndc), and where there is no surface.
+    """
+    scene = scene_of(method)
+    if scene.space == "ndc":
+        raise ValueError(
+            "this scene was seen from one side, through a window (ndc): it has no end, and a mesh would be cut out of "
+            "nothing. Write points.ply instead, or train again with another space (--space contracted)"
+        )
+    if cells < 1:
+        raise ValueError(f"cells is {cells}; give their number along the longest side of the mesh, at least 1")
+    surface = surface or ("depth" if scene.space == "box" and level is None else "density")
+    value, height = _inside(method, views, surface, level, max(MAP, cells))
+
+    def found(box: Box, cells: int) -> Mesh:
+        low, high = box[:3], box[3:]
+        cell = max(b - a for a, b in zip(low, high, strict=True)) / min(cells, FIELD_CELLS)
+        try:
+            mesh = surface_of(value(cell), box, cells, height(cell))
+        except ValueError as error:
+            raise ValueError(f"{error}{WITHOUT_DEPTH}" if surface == "depth" else str(error)) from error
+        return mesh if floaters else without_cavities(without_floaters(mesh), torch.from_numpy(views.centres).float())
+
+    if box is None:
+        box = _around(found(scene.box, min(cells, ROUGH)), scene.box, min(cells, ROUGH))
+    mesh = found(box, cells)
+    if surface == "depth" or floaters:
+        return mesh
+    return without_floaters(only(mesh, _seen(mesh, views)))
+
+
+def _inside(
+    method: Method, views: Viewpoints, surface: Surface, level: float | None, side: int
+) -> tuple[Callable[[float], Value], Callable[[float], float]]:
+    """For a side of cells, a function of points, and what it is above inside the surface."""
+    if surface == "depth":
+        maps = depth_maps(method, views, side)
+        if not any(bool(one.depth.isfinite().any()) for one in maps):
+            raise ValueError(
+                "there is no surface: from no camera the method shows anything that is opaque; train longer, or take "
+                "the surface of its density (--surface density) at a low level"
+            )
+        return lambda cell: fused(maps, REACH * cell), lambda cell: 0.0
+
+    def density(points: Float[Tensor, "n 3"]) -> Float[Tensor, "n"]:
+        up = points.new_tensor([0.0, 0.0, 1.0]).expand(len(points), 3)
+        return method.field(points.to(method.device), up.to(method.device))[0].cpu()
+
+    return lambda cell: density, lambda cell: level_of(cell) if level is None else level
+
+
+def _around(rough: Mesh, box: Box, cells: int) -> Box:
+    """The part of a box that a rough mesh of it lies in, with some room."""
+    low, high = np.array(box[:3]), np.array(box[3:])
+    room = ROOM * float((high - low).max()) / cells
+    least, largest = rough.vertices.amin(0).double().numpy(), rough.vertices.amax(0).double().numpy()
+    return [*np.maximum(low, least - room).tolist(), *np.minimum(high, largest + room).tolist()]
+
+
+def _seen(mesh: Mesh, views: Viewpoints) -> Bool[Tensor, "t"]:
+    """The triangles that a camera sees, and their neighbours: many are smaller than a pixel."""
+    seen = torch.zeros(len(mesh.triangles), dtype=torch.bool)
+    pinhole = usual_pinhole(views, SEEN)
+    for i in range(len(views)):
+        local = views.cameras(i).camera_from_world[0].apply(mesh.vertices)
+        corners = torch.cat([pinhole.project(local), local[:, 2:]], 1)[None]
+        shown = visible_triangles(corners, mesh.triangles, pinhole.height, pinhole.width)
+        seen[shown[shown >= 0].long()] = True
+    for _ in range(RINGS):
+        touched = torch.zeros(len(mesh.vertices), dtype=torch.bool)
+        touched[mesh.triangles[seen].long().flatten()] = True
+        seen = touched[mesh.triangles.long()].any(1)
+    return seen
+
+
+def painted(method: Method, mesh: Mesh, views: Viewpoints, *, texture: int = 0, triangles: int | None = None) -> Mesh:
+    """A bare mesh with the field's colours as the cameras of `views` see them: in a texture of so many texels a side,
+    or, if `texture` is 0, at its vertices. With `triangles` it is decimated to about that many first; with a texture to
+    7,000 unless said otherwise."""
+    eyes = torch.from_numpy(views.centres).float()
+
+    low, high = mesh.vertices.amin(0), mesh.vertices.amax(0)
+    colour = _short_rays(method, float((high - low).max()) / FIELD_CELLS)
+    if texture:
+        return textured(mesh, colour, texture, eyes, SPENT if triangles is None else triangles)
+    return coloured(mesh if triangles is None else decimated(mesh, triangles), colour, eyes)
+
+
+def _short_rays(method: Method, cell: float) -> Colour:
+    """What is seen of a surface: rays of a few cells through its points are composited, since a field has its colours
+    where its density is, which is not just where the surface was put."""
+    steps = torch.linspace(-THROUGH, THROUGH, 4 * round(THROUGH) + 1) * cell
+    step = float(steps[1] - steps[0])
+
+    def colour(points: Float[Tensor, "n 3"], directions: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
+        places = (points[:, None] + steps[:, None] * directions[:, None]).flatten(0, 1).to(method.device)
+        along = directions[:, None].expand(-1, len(steps), -1).flatten(0, 1).to(method.device)
+        density, colours = method.field(places, along)
+        absorbed = -torch.expm1(-density.view(-1, len(steps)) * step)
+        absorbed = absorbed + 1e-6  # where there is nothing, the plain mean
+        left = torch.cumprod(torch.cat([torch.ones_like(absorbed[:, :1]), 1 - absorbed[:, :-1]], 1), 1)
+        weights = absorbed * left
+        seen = (weights[..., None] * colours.view(*weights.shape, 3)).sum(1) / weights.sum(1, keepdim=True)
+        return seen.cpu().clamp(0, 1)
+
+    return colour
+
+
+def points_seen(method: Method, views: Viewpoints, count: int = 200_000, seed: int = 0) -> SurfacePoints:
+    """About `count` points that the cameras of `views` see, in the scene's frame, with normals and colours: the pixels
+    of their depth maps. For scenes of which there is no mesh."""
+    p = usual_pinhole(views)
+    scale = min(1.0, SEEN / max(p.width, p.height))
+    camera = p.resized(max(2, round(p.width * scale)), max(2, round(p.height * scale)))
+    found: list[Float[Tensor, "m 9"]] = []
+    for i in range(len(views)):
+        query = Viewpoints([camera], views.scene_from_camera[i : i + 1], ("",)).cameras(0)
+        seen = predict_in_pieces(method, query)
+        if seen.depth is None or seen.rgb is None:
+            raise ValueError(f"{type(method).__name__} gives no depth or no colour: there are no points to be seen")
+        scene_from_camera = query.camera_from_world[0].inverse
+        places = scene_from_camera.apply(unproject(seen.depth.cpu(), camera)[0].flatten(0, 1))
+        normals = scene_from_camera.turn(normals_of(seen.depth.cpu(), camera)[0].flatten(0, 1))
+        every = torch.cat([places, normals, seen.rgb[0].flatten(0, 1).cpu()], 1)
+        found.append(every[every.isfinite().all(1)])
+    points = torch.cat(found) if found else torch.zeros(0, 9)
+    if len(points) > count:
+        points = points[torch.randperm(len(points), generator=torch.Generator().manual_seed(seed))[:count]]
+    return SurfacePoints(points[:, :3], points[:, 3:6], points[:, 6:])
+
+
+def write_scene(
+    method: Method,
+    views: Viewpoints,
+    file: Path | str,
+    *,
+    surface: Surface | None = None,
+    cells: int = 256,
+    box: Box | None = None,
+    level: float | None = None,
+    triangles: int | None = None,
+    texture: int | None = None,
+    points: int | None = None,
+    floaters: bool = False,
+    report: Callable[[str], None] = lambda said: None,
+) -> list[Path]:
+    """Write the scene to FILE.glb, .ply or .obj, or as loose points where `points` says how many or the file's name is
+    points.ply (or begins so); returns the paths, the file itself first.
+
+    GLB and OBJ have a texture of 1024 texels a side unless `texture` says otherwise (0: colours at the vertices), PLY
+    has colours at its vertices. Numbers are those of the capture's own world, in metres if that is; a GLB says beside
+    them which way is up. `report` is told how large the mesh is. See `scene_mesh` and `painted` for the rest.
+    """
+    file = Path(file)
+    loose = points is not None or (file.stem.startswith("points") and file.suffix.lower() == ".ply")
+    _check_ending(file, loose)
+    scene = scene_of(method)
+    if loose and scene.space == "ndc":
+        return _write_points(file, points_seen(method, views, points or 200_000), scene, report)
+    mesh = scene_mesh(method, views, surface=surface, cells=cells, box=box, level=level, floaters=floaters)
+    if loose:
+        return _write_points(file, points_of(painted(method, mesh, views), points), scene, report)
+    plain = file.suffix.lower() == ".ply"
+    side = 0 if plain else 1024 if texture is None else texture
+    mesh = painted(method, mesh, views, texture=side, triangles=triangles)
+    report(described(mesh, scene))
+    return _write(file, mesh, scene)
+
+
+def _check_ending(file: Path, loose: bool) -> None:
+    ending = file.suffix.lower()
+    if ending not in ENDINGS:
+        raise ValueError(f"{file}: the ending says the format; give a name in {', '.join(ENDINGS)}, or points.ply")
+    if loose and ending != ".ply":
+        raise ValueError(f"{file}: loose points are written as PLY; give a name in .ply")
+
+
+def _write(file: Path, mesh: Mesh, scene: Scene) -> list[Path]:
+    """In the capture's own world."""
+    world_from_scene = scene.world_from_scene
+    placed = in_world(mesh, world_from_scene)
+    match file.suffix.lower():
+        case ".glb":
+            about: dict[str, Any] = {"unit": "that of the capture's own files"}
+            up = world_from_scene.turn(np.array([0.0, 0.0, 1.0]))
+            return [write_glb(file, placed, lit=False, about=about, up=up)]
+        case ".obj":
+            return write_obj(file, placed)
+    return [write_ply(file, placed)]
+
+
+def _write_points(file: Path, points: SurfacePoints, scene: Scene, report: Callable[[str], None]) -> list[Path]:
+    report(f"{len(points.places):,} points")
+    return [write_points(file, _placed(points, scene))]
+
+
+def _placed(points: SurfacePoints, scene: Scene) -> SurfacePoints:
+    """Points of the scene's frame in the capture's own world."""
+    world_from_scene = scene.world_from_scene
+    places = torch.from_numpy(world_from_scene.apply(points.places.double().numpy())).float()
+    normals = torch.from_numpy(world_from_scene.turn(points.normals.double().numpy())).float()
+    return SurfacePoints(places, normals, points.colours)
+
+
+def described(mesh: Mesh, scene: Scene) -> str:
+    """A line on a mesh of the scene's frame: how many triangles, how large in the capture's unit."""
+    sides: Sequence[float] = ((mesh.vertices.amax(0) - mesh.vertices.amin(0)) * scene.world_scale).tolist()
+    return f"{len(mesh.triangles):,} triangles, {' x '.join(f'{side:.3g}' for side in sides)} in the capture's unit"

@@ -98,7 +98,8 @@ def _check(rig: Rig) -> None:
     if apart <= SINGLE * size:
         raise CaptureError(
             "all cameras stand in one point: pictures from one place show no depth. Move the camera sideways while "
-            "taking them; if you did, the poses in the files are wrong"
+            "taking them; if you did, the poses in the files are wrong (camera-from-world matrices where "
+            "world-from-camera is expected look like that, too)"
         )
 
 

@@ -151,8 +151,8 @@ def _turned_over(rig: Rig, names: Sequence[str]) -> list[str]:
     if askew.mean() > 0.4:
         return [
             f"no way up fits the pictures: whichever is taken, {askew.mean():.0%} of them hang upside down or are "
-            f"tilted by more than {math.degrees(LEVEL):.0f} degrees. If they were held level, x and y of the poses are mixed "
-            "up; if not, it is chance how the scene stands"
+            f"tilted by more than {math.degrees(LEVEL):.0f} degrees. If they were held level, x and y of the poses are "
+            "mixed up; if not, it is chance how the scene stands"
         ]
     if over.any():
         return [
@@ -188,7 +188,8 @@ def _apart(viewpoints: Viewpoints, scene: Scene) -> list[str]:
     if len(whole) > 1:
         said.append(
             f"the cameras fall into {len(whole)} groups that see nothing in common "
-            f"({_named(viewpoints.names, whole[1])} are one): take pictures that lead from one to the other, or read them as captures of their own"
+            f"({_named(viewpoints.names, whole[1])} are one): take pictures that lead from one to the other, or read "
+            "them as captures of their own"
         )
     return said
 

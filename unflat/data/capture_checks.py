@@ -198,7 +198,7 @@ def _seen_shares(viewpoints: Viewpoints, scene: Scene) -> Float[np.ndarray, "n n
     """Row i, column j: the share of what camera i may see of the scene that lies in the picture of camera j. Of many
     cameras only some are asked; the rest is 0."""
     count = len(viewpoints)
-    depths = _depths(viewpoints, scene)
+    depths = subject_depths(viewpoints, scene)
     places = np.stack([_may_see(viewpoints, i, float(depths[i])) for i in range(count)])
     asked = _asked(viewpoints)
     shares = np.zeros((count, count))
@@ -212,7 +212,7 @@ def _seen_shares(viewpoints: Viewpoints, scene: Scene) -> Float[np.ndarray, "n n
     return shares
 
 
-def _depths(viewpoints: Viewpoints, scene: Scene) -> Float[np.ndarray, "n"]:
+def subject_depths(viewpoints: Viewpoints, scene: Scene) -> Float[np.ndarray, "n"]:
     """How far from each camera the scene is, about: where its axis passes those of its neighbours, or, if they meet
     nowhere in front of it, where the scene's middle is."""
     centres, forward = viewpoints.centres, viewpoints.forward

@@ -235,6 +235,7 @@ def _hull(capture: Capture) -> PictureChecks:
     low, high = (torch.from_numpy(part).float() for part in (box[:3], box[3:]))
     sides = np.maximum(1, (CELLS * (box[3:] - box[:3]) / (box[3:] - box[:3]).max()).round().astype(int)).tolist()
     hull = visual_hull(silhouettes(capture), low, high, (sides[0], sides[1], sides[2])).numpy()
+    _leave_seen(capture, hull, box)
     shares = [_filled(capture, i, hull, box) for i in range(len(capture))]
     filled = float(np.nanmean(shares)) if np.isfinite(shares).any() else 0.0
     figures = {"silhouettes that the visual hull fills": filled}
@@ -247,6 +248,14 @@ def _hull(capture: Capture) -> PictureChecks:
             f"nearly all is usual. Either {_ADVICE}, or the box does not hold the object, or it moved",
         ),
     )
+
+
+def _leave_seen(capture: Capture, hull: Bool[np.ndarray, "i j k"], box: Float[np.ndarray, "6"]) -> None:
+    """Take the cells out that too few pictures could have ruled out: in place."""
+    cell = np.argwhere(hull)
+    places = box[:3] + (cell + 0.5) / hull.shape * (box[3:] - box[:3])
+    seen = sum(projected(capture, i, places)[2].astype(int) for i in range(len(capture)))
+    hull[tuple(cell[seen < min(LEAST_VIEWS, len(capture))].T)] = False
 
 
 def _filled(capture: Capture, index: int, hull: Bool[np.ndarray, "i j k"], box: Float[np.ndarray, "6"]) -> float:

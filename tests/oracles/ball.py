@@ -1,12 +1,15 @@
 """A method that has learned a ball, exactly: what pictures, videos and meshes of a scene have to show."""
 
+import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from unflat.data.kinds import Capture, Extent, Scene
-from unflat.geometry.cameras import Cameras
+from unflat.data.viewpoints import Viewpoints
+from unflat.geometry.cameras import Cameras, Pinhole
 from unflat.method import Method, Prediction
 
 
@@ -60,3 +63,18 @@ class Ball(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb", "de
 
 def ball(scene: Scene | None = None, **config: object) -> Ball:
     return Ball(Config(**config), Extent(12, (30, 40), scene or Scene()))  # type: ignore[arg-type]
+
+
+def around(count: int = 30, distance: float = 3.0, above: float = -1.0) -> Viewpoints:
+    """Cameras on a sphere that look at its middle, with pictures of 40 pixels a side; only those above a height, as a
+    share of the radius."""
+    index = np.arange(count)
+    height, turn = 1 - (2 * index + 1) / count, index * math.pi * (3 - math.sqrt(5))
+    height = above + (1 - above) * (height + 1) / 2
+    out = np.sqrt(1 - height**2)
+    poses = np.tile(np.eye(4), (count, 1, 1))
+    forward = -np.stack([out * np.cos(turn), out * np.sin(turn), height], 1)
+    right = np.cross((0.0, 0.0, -1.0), forward)
+    right /= np.linalg.norm(right, axis=1, keepdims=True)
+    poses[:, :3] = np.stack([right, np.cross(forward, right), forward, -distance * forward], -1)
+    return Viewpoints([Pinhole(50.0, 50.0, 20.0, 20.0, 40, 40)] * count, poses, tuple(map(str, range(count))))

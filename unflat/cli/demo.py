@@ -69,7 +69,7 @@ def _joined(first: "Photos", second: "Photos") -> "Photos":
 
 
 def _table(evaluation: "Evaluation") -> Any:
-    from unflat.outputs.report import Table
+    from unflat.outputs.pages import Table
 
     figures = evaluation.figures
     rows = [

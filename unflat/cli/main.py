@@ -33,8 +33,13 @@ COMMANDS = {
     "list": Command("unflat.cli.listing:list_methods", "the methods, and how far each has got"),
     "show": Command("unflat.cli.listing:show_method", "one method: its settings, experiments and figures"),
     "demo": Command("unflat.cli.demo:demo", "a first look: shipped photos and generated faces in 3D"),
-    "train": Command("unflat.cli.train:train", "learn from photos of one kind of object"),
+    "train": Command(
+        "unflat.cli.train:train", "learn from photos of one kind of object, or from a capture of one scene"
+    ),
     "predict": Command("unflat.cli.predict:predict", "photos -> depth, albedo, light, meshes, videos, a report"),
+    "render": Command("unflat.cli.captured:render", "a run on a capture -> videos along a path, depth and opacity too"),
+    "export": Command("unflat.cli.captured:export", "a run on a capture -> a mesh or points"),
+    "report": Command("unflat.cli.report:report", "a run on a capture -> one HTML page on it"),
     "evaluate": Command("unflat.cli.evaluate:evaluate", "compare what a run predicts with the truth"),
     "data inspect": Command("unflat.cli.data:inspect", "what photos or a capture hold, and what is wrong with them"),
     "data capture": Command("unflat.cli.captures:capture", "work out the cameras of photos or of a video"),
@@ -53,6 +58,8 @@ examples:
   unflat data inspect cats/                               are these photos fit to learn from?
   unflat train unsup3d cats/ --out runs/cats              learn; the same command goes on after a stop
   unflat predict runs/cats cats/ --out out                meshes, videos and a report
+  unflat train plush/ --out runs/plush                    a capture: posed pictures of one scene
+  unflat export runs/plush plush.glb                      its mesh; render makes videos, report a page
   unflat predict faces me.jpg --crop face --out me        the shipped face model, on a photo of yours
 
 A command that fails says why in a paragraph; --debug (or UNFLAT_DEBUG=1) adds where.

@@ -14,7 +14,7 @@ from unflat.cli.sources import WORLDS, photos_of
 if TYPE_CHECKING:
     from unflat.data.kinds import Photos
     from unflat.method import Prediction
-    from unflat.outputs.report import Table
+    from unflat.outputs.pages import Table
 
 
 @dataclass(frozen=True)

@@ -161,13 +161,11 @@ def _looked_at(options: Any, arguments: Sequence[str], data: Any) -> Any:
 def _warnings(data: Any) -> Sequence[str]:
     from unflat.data.kinds import Photos
 
-    if isinstance(data, Photos):
-        from unflat.data.variety import variety_warnings
+    if not isinstance(data, Photos):
+        return ()
+    from unflat.data.variety import variety_warnings
 
-        return variety_warnings(data)
-    from unflat.data.capture_checks import rig_warnings
-
-    return rig_warnings(data.viewpoints, data.scene)
+    return variety_warnings(data)
 
 
 def _told(setting: str, why: str, usual: Any, suited: Any, fitted: Any) -> str:

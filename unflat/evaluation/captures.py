@@ -1,6 +1,7 @@
 """Compares the pictures that a method makes of a scene, and its depth, with those of a capture."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -17,11 +18,17 @@ GAP = 8.0
 """dB by which pictures that were not learned from may be worse than those that were, before it is said"""
 
 
-def evaluate_capture(method: Method, capture: Capture, network: LPIPS | None = None) -> Evaluation:
+def evaluate_capture(
+    method: Method,
+    capture: Capture,
+    network: LPIPS | None = None,
+    look: Callable[[int, Prediction], None] | None = None,
+) -> Evaluation:
     """The figures of `method` on the pictures of `capture`, each alone and their mean.
 
     PSNR (over the pixels that belong to the scene) and SSIM; LPIPS with a `network`; where the capture knows depth, the
     mean error of depth in units of the files' world, over pixels that both have; where it has opacity, its mean error.
+    `look` is shown each picture's number and prediction, for who wants to keep them.
     """
     if len(capture) == 0:
         raise ValueError("there are no pictures to evaluate")
@@ -30,6 +37,8 @@ def evaluate_capture(method: Method, capture: Capture, network: LPIPS | None = N
         prediction = predict_in_pieces(method, capture.cameras(i))
         for name, value in scores_of(prediction, capture, i, network).items():
             per_image.setdefault(name, []).append(value)
+        if look is not None:
+            look(i, prediction)
     arrays = {name: np.array(values) for name, values in per_image.items()}
     return Evaluation({name: mean_of(values) for name, values in arrays.items()}, arrays, tuple(capture.names))
 

@@ -15,8 +15,8 @@ ERROR_COLOURS = ((1.0, 1.0, 1.0), (1.0, 0.87, 0.55), (0.96, 0.53, 0.26), (0.75, 
 """from none to much"""
 MUCH = 0.1
 """of 1: the mean difference of a pixel's three colours from which on all errors look alike"""
-SMALLEST = 240
-"""pixels of a picture's longer side in a comparison; smaller ones are enlarged"""
+SMALLEST, LARGEST = 240, 480
+"""pixels of a picture's longer side in a comparison; smaller ones are enlarged, larger ones shrunk"""
 GAP = 6
 
 
@@ -47,7 +47,7 @@ def compared(
     """
     truth = capture.rgb(index)
     columns: list[tuple[str, np.ndarray, np.ndarray | None]] = [("truth", to_rgb(truth), None)]
-    side = max(SMALLEST, max(truth.shape[:2]))
+    side = min(max(SMALLEST, max(truth.shape[:2])), LARGEST)
     height, width = (round(n * side / max(truth.shape[:2])) for n in truth.shape[:2])
     if prediction.rgb is not None:
         ours = array_of(prediction.rgb[0])

@@ -1,27 +1,15 @@
-"""One HTML page with everything in it: pictures, turnable meshes, videos, figures, settings and warnings.
-
-The page is a single file that works from a disk: images, meshes, videos and the viewer (model-viewer, in `vendor/`) are
-embedded, and its content security policy forbids it any request.
-"""
+"""The report on photos: one HTML page with pictures, turnable meshes, videos, figures, settings and warnings."""
 
 import json
-from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from html import escape
-from numbers import Real
 from pathlib import Path
 from typing import Any
 
 from unflat.outputs.files import write_text
+from unflat.outputs.pages import Table, embedded, figure, page, settings_table, table_of, warning_of
 from unflat.outputs.photos import FORMAT, INDEX
 
-HERE = Path(__file__).parent
-TYPES = {".png": "image/png", ".webp": "image/webp", ".mp4": "video/mp4", ".glb": "model/gltf-binary"}
-POLICY = (
-    "default-src 'none'; img-src data: blob:; media-src data: blob:; connect-src data: blob:; worker-src blob:; "
-    "style-src 'unsafe-inline'; script-src 'unsafe-inline' 'wasm-unsafe-eval'"
-)
 MAPS = {
     "photo": "photo",
     "reconstruction": "reconstruction",
@@ -37,16 +25,6 @@ MAPS = {
 """what a card shows, by the names in the index, and its captions"""
 VIDEOS = {"turntable": "turned", "relighting": "relit"}
 MEBIBYTE = 2**20
-
-
-@dataclass(frozen=True)
-class Table:
-    """Figures with their names: one row a method or baseline, say, and one column a metric."""
-
-    title: str
-    columns: Sequence[str]
-    rows: Sequence[Sequence[object]]
-    note: str = ""
 
 
 def write_report(
@@ -80,15 +58,15 @@ def write_report(
     body = [
         f"<h1>{escape(title)}</h1>",
         f'<p class="soft">{escape(introduction or f"{len(entries)} photos, each explained from itself alone.")}</p>',
-        *(f'<div class="warning">{escape(warning)}</div>' for warning in warnings),
-        *map(_table, tables),
+        *map(warning_of, warnings),
+        *map(table_of, tables),
         f"<h2>Photos</h2>{_left_out(len(entries), len(shown), models)}",
         *cards,
-        _settings(settings or {}),
+        settings_table(settings or {}),
         "<footer>Made with unflat. Meshes are shown with model-viewer (Apache-2.0). This page asks the network for "
         "nothing.</footer>",
     ]
-    return write_text(path, _page(title, "\n".join(body), with_viewer=any("<model-viewer" in card for card in cards)))
+    return write_text(path, page(title, "\n".join(body), with_viewer=any("<model-viewer" in card for card in cards)))
 
 
 def _read_index(outputs: Path) -> list[dict[str, Any]]:
@@ -116,14 +94,14 @@ def _left_out(count: int, shown: int, models: int) -> str:
 def _card(folder: Path, entry: dict[str, Any], *, with_model: bool, videos: dict[str, Path]) -> str:
     files: dict[str, str] = entry["files"]
     factors = json.loads((folder / files["factors"]).read_text(encoding="utf-8")) if "factors" in files else {}
-    maps = [_figure(folder / files[role], caption) for role, caption in MAPS.items() if role in files]
-    played = [_figure(file, VIDEOS[role]) for role, file in videos.items()]
+    maps = [figure(folder / files[role], caption) for role, caption in MAPS.items() if role in files]
+    played = [figure(file, VIDEOS[role]) for role, file in videos.items()]
     mesh = next((files[role] for role in ("mesh_canonical", "mesh_input") if role in files), None)
     still = next((files[role] for role in ("frontalised", "reconstruction", "photo") if role in files), "")
     if with_model and mesh is not None:
         view = _viewer(folder / mesh, entry["photo"])
     else:
-        view = f'<img class="still" src="{_embedded(folder / still)}" alt="">' if still else ""
+        view = f'<img class="still" src="{embedded(folder / still)}" alt="">' if still else ""
     return f"""<section class="card">
 <header><h3>{escape(entry["photo"])}</h3><span class="soft">{escape(_in_words(factors))}</span></header>
 <div class="body"><div>{view}</div><div class="maps">{"".join(maps)}</div></div>
@@ -133,7 +111,7 @@ def _card(folder: Path, entry: dict[str, Any], *, with_model: bool, videos: dict
 
 def _viewer(mesh: Path, photo: str) -> str:
     return (
-        f'<model-viewer src="{_embedded(mesh)}" alt="{escape(photo)} in 3D" camera-controls interaction-prompt="none" '
+        f'<model-viewer src="{embedded(mesh)}" alt="{escape(photo)} in 3D" camera-controls interaction-prompt="none" '
         'camera-orbit="25deg 85deg 80%" min-camera-orbit="-100deg 30deg 20%" max-camera-orbit="100deg 150deg 200%" '
         'disable-pan shadow-intensity="0" tone-mapping="neutral" loading="lazy"></model-viewer>'
     )
@@ -159,77 +137,3 @@ def _from(direction: Sequence[float]) -> str:
     sideways = "" if abs(x) < 0.15 else "left" if x < 0 else "right"
     upwards = "" if abs(y) < 0.15 else "above" if y < 0 else "below"
     return f"from {' and '.join(filter(None, (upwards, sideways))) or 'the camera'}"
-
-
-def _figure(file: Path, caption: str) -> str:
-    source = _embedded(file)
-    if file.suffix == ".mp4":
-        shown = f'<video src="{source}" controls loop muted autoplay playsinline></video>'
-    else:
-        shown = f'<img src="{source}" alt="{escape(caption)}">'
-    return f"<figure>{shown}<figcaption>{escape(caption)}</figcaption></figure>"
-
-
-def _table(table: Table) -> str:
-    head = "".join(f"<th{_aligned(table, column)}>{escape(name)}</th>" for column, name in enumerate(table.columns))
-    rows = "".join(
-        "<tr>"
-        + "".join(f"<td{_aligned(table, column)}>{_cell(value)}</td>" for column, value in enumerate(row))
-        + "</tr>"
-        for row in table.rows
-    )
-    note = f'<p class="note">{escape(table.note)}</p>' if table.note else ""
-    return f'<h2>{escape(table.title)}</h2>{note}<div class="scroll"><table><tr>{head}</tr>{rows}</table></div>'
-
-
-def _aligned(table: Table, column: int) -> str:
-    numeric = any(len(row) > column and isinstance(row[column], Real) for row in table.rows)
-    return ' class="number"' if numeric else ""
-
-
-def _cell(value: object) -> str:
-    return escape(f"{value:.4g}" if isinstance(value, float) else "" if value is None else str(value))
-
-
-def _settings(settings: Mapping[str, Any]) -> str:
-    if not settings:
-        return ""
-    rows = "".join(f"<tr><td>{escape(name)}</td><td>{_cell(value)}</td></tr>" for name, value in _flat(settings))
-    return (
-        f"<h2>Settings</h2><details><summary>{len(_flat(settings))} settings</summary><table>{rows}</table></details>"
-    )
-
-
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    pairs: list[tuple[str, Any]] = []
-    for name, value in settings.items():
-        pairs += _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else [(f"{prefix}{name}", value)]
-    return pairs
-
-
-def _embedded(file: Path) -> str:
-    """The file as a data URI."""
-    return f"data:{TYPES[file.suffix]};base64,{b64encode(file.read_bytes()).decode()}"
-
-
-def _page(title: str, body: str, *, with_viewer: bool) -> str:
-    style = (HERE / "report.css").read_text(encoding="utf-8")
-    viewer = (HERE / "vendor" / "model-viewer.min.js").read_text(encoding="utf-8") if with_viewer else ""
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(title)}</title>
-<style>
-{style}</style>
-</head>
-<body>
-<main>
-{body}
-</main>
-{f'<script type="module">{viewer}</script>' if with_viewer else ""}
-</body>
-</html>
-"""

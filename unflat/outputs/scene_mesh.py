@@ -203,26 +203,29 @@ def write_scene(
     texture: int | None = None,
     points: int | None = None,
     floaters: bool = False,
+    report: Callable[[str], None] = lambda said: None,
 ) -> list[Path]:
     """Write the scene to FILE.glb, .ply or .obj, or as loose points where `points` says how many or the file's name is
     points.ply (or begins so); returns the paths, the file itself first.
 
     GLB and OBJ have a texture of 1024 texels a side unless `texture` says otherwise (0: colours at the vertices), PLY
     has colours at its vertices. Numbers are those of the capture's own world, in metres if that is; a GLB says beside
-    them which way is up. See `scene_mesh` and `painted` for the rest.
+    them which way is up. `report` is told how large the mesh is. See `scene_mesh` and `painted` for the rest.
     """
     file = Path(file)
     loose = points is not None or (file.stem.startswith("points") and file.suffix.lower() == ".ply")
     _check_ending(file, loose)
     scene = scene_of(method)
     if loose and scene.space == "ndc":
-        return [write_points(file, _placed(points_seen(method, views, points or 200_000), scene))]
+        return _write_points(file, points_seen(method, views, points or 200_000), scene, report)
     mesh = scene_mesh(method, views, surface=surface, cells=cells, box=box, level=level, floaters=floaters)
     if loose:
-        return [write_points(file, _placed(points_of(painted(method, mesh, views), points), scene))]
+        return _write_points(file, points_of(painted(method, mesh, views), points), scene, report)
     plain = file.suffix.lower() == ".ply"
     side = 0 if plain else 1024 if texture is None else texture
-    return _write(file, painted(method, mesh, views, texture=side, triangles=triangles), scene)
+    mesh = painted(method, mesh, views, texture=side, triangles=triangles)
+    report(described(mesh, scene))
+    return _write(file, mesh, scene)
 
 
 def _check_ending(file: Path, loose: bool) -> None:
@@ -245,6 +248,11 @@ def _write(file: Path, mesh: Mesh, scene: Scene) -> list[Path]:
         case ".obj":
             return write_obj(file, placed)
     return [write_ply(file, placed)]
+
+
+def _write_points(file: Path, points: SurfacePoints, scene: Scene, report: Callable[[str], None]) -> list[Path]:
+    report(f"{len(points.places):,} points")
+    return [write_points(file, _placed(points, scene))]
 
 
 def _placed(points: SurfacePoints, scene: Scene) -> SurfacePoints:

@@ -3,6 +3,7 @@
 `run` is what `train` returned, a run's folder, a file of weights, or the name of shipped weights.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from unflat.training.run import Run
 
 PATHS = ("orbit", "train", "interpolate")
 FRAMES = 120
+
+Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -86,10 +89,16 @@ def render(
     samples: int = SAMPLES,
     device: str = "cpu",
     progress: bool = True,
+    report: Report = print,
 ) -> list[Path]:
-    """Write videos of what is seen along a path, and their frames, into the folder `out`; see `write_walk`."""
+    """Write videos of what is seen along a path, and their frames, into the folder `out`; see `path_of`, `write_walk`.
+
+    What is odd about the path is told to `report`.
+    """
     captured = opened(run, device)
     cameras = path_of(captured, path, frames, side)
+    for warning in warnings_of(cameras, captured.scene):
+        report(f"warning: {warning}")
     return write_walk(
         captured.method, cameras, out, fps=fps, frames=keep_frames, depth=depth, samples=samples, progress=progress
     )
@@ -108,10 +117,14 @@ def export(
     points: int | None = None,
     floaters: bool = False,
     device: str = "cpu",
+    report: Report = print,
 ) -> list[Path]:
-    """Write the scene as a mesh (.glb, .ply, .obj) or as loose points (points.ply); see `write_scene`."""
+    """Write the scene as a mesh (.glb, .ply, .obj) or as loose points (points.ply); see `write_scene`.
+
+    How large it is is told to `report`.
+    """
     captured = opened(run, device)
     return write_scene(
         captured.method, captured.views, file, surface=surface, cells=cells, box=box, level=level, triangles=triangles,
-        texture=texture, points=points, floaters=floaters,
+        texture=texture, points=points, floaters=floaters, report=report,
     )  # fmt: skip

@@ -20,14 +20,15 @@ from unflat.training.disk import writing
 class Log:
     """Writes to `folder`/log.jsonl and shows progress, both only if told so.
 
-    `counted` is what a checkpoint kept of the steps since the last line (`Log.counted`).
+    `counted` is what a checkpoint kept of the steps since the last line (`Log.counted`). `items` is what a batch is
+    made of, as it is told: images, or rays.
     """
 
     def __init__(
         self, folder: Path, steps: int, done: int, *, write: bool = True, quiet: bool = False,
-        counted: Mapping[str, Sequence[Any]] = MappingProxyType({}),
+        counted: Mapping[str, Sequence[Any]] = MappingProxyType({}), items: str = "images",
     ) -> None:  # fmt: skip
-        self.steps = steps
+        self.steps, self.items = steps, items
         self._path = folder / "log.jsonl" if write else Path(os.devnull)
         if write:
             rewind(self._path, done)
@@ -78,17 +79,23 @@ class Log:
         means = {name: float(total) / times for name, (total, times) in self._sums.items()}
         rate = self._images / max(seconds, 1e-9)
         self.write(step, "training", {**means, **more, "images_per_second": rate})
-        self._bar.update(self._task, rate=f"{rate:.0f} images/s")
+        self._bar.update(self._task, rate=f"{rate:.0f} {self.items}/s", figure=self._told(means))
         if not self._console.is_terminal:
             left = (self.steps - step) * seconds / max(self._count, 1)
             self.say(
-                f"step {step}/{self.steps}  loss {means.get('loss', math.nan):.4f}  {rate:.0f} images/s  "
-                f"{left / 60:.1f} min left  {self._validation}"
+                f"step {step}/{self.steps}  loss {means.get('loss', math.nan):.4f}  {rate:.0f} {self.items}/s  "
+                f"{left / 60:.1f} min left  {self._told(means)}"
             )
         self._sums.clear()
         self._count = self._images = 0
         self._since = time.perf_counter()
         return means
+
+    def _told(self, means: Mapping[str, float]) -> str:
+        """The figures beside the loss: what pictures of a scene lack, and the last validation's."""
+        learned = f"PSNR {means['PSNR']:.2f}" if "PSNR" in means else ""
+        validated = f"validation {self._validation}" if self._validation and learned else self._validation
+        return "  ".join(filter(None, (learned, validated)))
 
     def warn(self, step: int, warning: Mapping[str, Any], text: str) -> None:
         """A line of kind `warning`, and its text to the user."""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from unflat.evaluation.compare import baseline_of, evaluate
 from unflat.evaluation.figures import Evaluation
+from unflat.geometry.cameras import Cameras
 from unflat.kernels.threads import share_threads
 from unflat.method import Losses, Method
 from unflat.networks.frozen import changing_buffers
@@ -92,6 +93,7 @@ class Trainer:
             losses_of = torch.compile(losses_of)
         batches = self._batches()
         told: dict[str, Any] = {"write": self.processes.first, "quiet": self.quiet, "counted": self._counted()}
+        told["items"] = "rays" if self.method.asks is Cameras else "images"
         with Log(self.folder, training.steps, self.step, **told) as log:
             self._counted = log.counted
             self.watch = Watch(self.method.symptoms(), log.before)

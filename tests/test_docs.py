@@ -42,6 +42,7 @@ SHORTER = [
     (r"^(unflat predict .*?)( --limit \d+)?$", r"\1 --limit 2 --no-videos"),
     (r"^(unflat demo .*)", r"\1 --faces 1 --no-videos"),
     (r"--count \d+", "--count 4"),
+    (r"--views \d+", "--views 6 --size 32"),
     (r"(faces|animals|animals-marked|tigers|tigers-marked):\d+", r"\1:4"),
     (r"^(unflat (train|evaluate) \S+ faces)(?= |$)", r"\1:4"),
     (r"write_outputs\((.*)\)", r"write_outputs(\1, videos=False)"),
@@ -212,7 +213,18 @@ def test_the_interface_is_documented_as_it_is() -> None:
 def test_options_named_in_the_docs_exist(capsys: pytest.CaptureFixture[str]) -> None:
     """`--crop` and its like, wherever prose mentions them."""
     known = set()
-    for command in ("train unsup3d", "predict", "evaluate", "demo", "data inspect", "data faces", "list", "show"):
+    for command in (
+        "train unsup3d",
+        "predict",
+        "evaluate",
+        "demo",
+        "data inspect",
+        "data faces",
+        "data capture",
+        "data objects",
+        "list",
+        "show",
+    ):
         main([*command.split(), "--help"])
         known |= set(re.findall(r"--[a-z][\w.-]*", capsys.readouterr().out))
     known |= {"--help", "--debug", "--version", "--check", "--nproc-per-node"}  # the last is of torchrun

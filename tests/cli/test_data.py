@@ -128,12 +128,12 @@ def test_a_video_becomes_a_capture(here: Path, capsys: pytest.CaptureFixture[str
     """From a turntable, whose cameras are known, by way of a video and structure from motion."""
     pytest.importorskip("pycolmap")
     pytest.importorskip("av")
-    around = Objects("vase").turntable(24, 240, progress=False)
-    write_video(here / "vase.mp4", (around.picture(index) for index in range(24)))
+    around = Objects("vase").turntable(24, 200, progress=False)
+    write_video(here / "vase.mp4", (around.picture(index) for index in range(8)))
     found = said(capsys, "data", "capture", "vase.mp4", "out", "--lens", "SIMPLE_PINHOLE", "--threads", "1")
-    assert found["placed"] >= 20 and found["error"] < 1.5
+    assert found["placed"] >= 6 and found["error"] < 1.5
     looked = said(capsys, "data", "inspect", "out")
-    assert looked["reader"] == "colmap" and looked["points"] > 100 and looked["usable"] == found["placed"]
+    assert looked["reader"] == "colmap" and looked["points"] > 50 and looked["usable"] == found["placed"]
     assert looked["warnings"] == [] and looked["checks"]["colours agree at points"] > 0.5
 
 

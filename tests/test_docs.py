@@ -20,7 +20,7 @@ from PIL import Image
 
 import unflat
 from unflat import catalogue, records
-from unflat.cli.main import HELP, main
+from unflat.cli.main import COMMANDS, HELP, main
 from unflat.cli.predict import PredictOptions
 from unflat.method import Method
 from unflat.outputs.video import write_video
@@ -213,18 +213,7 @@ def test_the_interface_is_documented_as_it_is() -> None:
 def test_options_named_in_the_docs_exist(capsys: pytest.CaptureFixture[str]) -> None:
     """`--crop` and its like, wherever prose mentions them."""
     known = set()
-    for command in (
-        "train unsup3d",
-        "predict",
-        "evaluate",
-        "demo",
-        "data inspect",
-        "data faces",
-        "data capture",
-        "data objects",
-        "list",
-        "show",
-    ):
+    for command in (*COMMANDS, *(f"train {entry.name}" for entry in catalogue.methods())):
         main([*command.split(), "--help"])
         known |= set(re.findall(r"--[a-z][\w.-]*", capsys.readouterr().out))
     known |= {"--help", "--debug", "--version", "--check", "--nproc-per-node"}  # the last is of torchrun

@@ -11,7 +11,8 @@ from unflat.outputs.curves import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, curve
 
 def drawn(curves: dict[str, list[tuple[float, float]]]) -> tuple[list[list[tuple[float, float]]], list[str]]:
     """The corners of each line, and the texts."""
-    page = ElementTree.fromstring(curves_svg(curves, "PSNR"))
+    exact = {name: [(float(x), float(y)) for x, y in points] for name, points in curves.items()}
+    page = ElementTree.fromstring(curves_svg(exact, "PSNR"))
     lines = [
         [(float(x), float(y)) for x, y in re.findall(r"([\d.]+),([\d.]+)", line.get("points", ""))]
         for line in page.iter("polyline")
@@ -35,7 +36,7 @@ def test_what_is_no_number_is_left_out() -> None:
     (line,), _ = drawn({"a": [(0, 1.0), (1, math.nan), (2, 2.0)], "b": [(0, math.inf)]})
     assert len(line) == 2
     with pytest.raises(ValueError, match="no value of PSNR"):
-        curves_svg({"a": [(0, math.nan)]}, "PSNR")
+        curves_svg({"a": [(0.0, math.nan)]}, "PSNR")
 
 
 def test_one_value_and_values_that_are_alike_can_be_drawn() -> None:

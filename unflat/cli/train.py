@@ -110,6 +110,9 @@ def train(arguments: Sequence[str]) -> None:
             return
         weights = run.folder / "weights.safetensors"
         print("".join(f"\nwarning: {warning}" for warning in run.warnings))
+        if isinstance(options, CaptureOptions) and validation is not None and run.figures:
+            shown = ", ".join(f"{name} {value:.4g}" for name, value in run.figures.items())
+            print(f"of {len(validation)} held-out pictures: {shown}")
         print(f"The weights are in {weights}. Now: {_next(options, run.folder)}")
     if options.json:
         said = {"run": str(run.folder), "weights": str(weights), "figures": run.figures, "warnings": run.warnings}

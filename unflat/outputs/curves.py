@@ -26,7 +26,7 @@ def curves_svg(curves: Mapping[str, Points], figure: str) -> str:
     if not shown:
         raise ValueError(f"there is no value of {figure} to draw")
     values = [y for points in shown.values() for _, y in points]
-    last = max(x for points in shown.values() for x, _ in points) or 1.0
+    last = float(max(x for points in shown.values() for x, _ in points)) or 1.0
     ticks = _ticks(min(values), max(values))
     low, high = min(ticks[0], min(values)), max(ticks[-1], max(values))
 
@@ -34,7 +34,7 @@ def curves_svg(curves: Mapping[str, Points], figure: str) -> str:
         across, up = x / last, (y - low) / (high - low)
         return LEFT + across * (WIDTH - LEFT - RIGHT), HEIGHT - BOTTOM - up * (HEIGHT - TOP - BOTTOM)
 
-    parts = [_level(place(0, tick)[1], tick) for tick in ticks]
+    parts = [_level(place(0.0, tick)[1], tick) for tick in ticks]
     parts += [_step(place(tick, low)[0], tick) for tick in _ticks(0.0, last) if tick <= last]
     for look, points in zip(LOOKS, shown.values(), strict=False):
         parts.append(_line([place(x, y) for x, y in points], look))

@@ -42,6 +42,8 @@ FILLED = 0.8
 """of the silhouettes, that the hull should fill"""
 LINE, REACH = 96, 3
 """places along a spot's line, and pixels from a spot's middle to its edge"""
+OFFSETS = np.stack(np.meshgrid(*2 * [np.arange(-REACH, REACH + 1)], indexing="ij"), -1).reshape(-1, 2)
+"""rows and columns of a spot's pixels"""
 LINES_OF, PLAIN = 40, 6.0
 """spots of a picture, and grey levels by which one has to vary"""
 FOUND = 0.65
@@ -314,21 +316,23 @@ def _neighbour(capture: Capture, index: int, depth: float) -> int | None:
 def _spots_found(
     capture: Capture, grey: list[Float[np.ndarray, "_h _w"]], index: int, other: int, depth: float
 ) -> Bool[np.ndarray, "s"]:
-    """Of some spots with texture, whether they look more like something on their line than on the turned one."""
-    spots = _textured(grey[index], index)
-    rays = capture.pinholes[index].directions(torch.from_numpy(spots[:, ::-1] + 0.5)).numpy()
-    along = depth / np.linspace(1 / 0.4, 1 / 4, LINE)
-    pixel, _, inside = projected(capture, other, _placed(capture, index, rays[:, None] * along[:, None]))
-    height, width = grey[other].shape
-    whole = inside & (pixel >= REACH).all(-1) & (pixel < (width - REACH, height - REACH)).all(-1)
+    """Of some spots with texture, whether they look more like something on their line than on the turned one.
+
+    A spot is taken to be a small square that faces its own camera, at all depths of its line."""
+    spots = _textured(grey[index], index)[:, None] + OFFSETS
+    rays = capture.pinholes[index].directions(torch.from_numpy(spots[..., ::-1] + 0.5)).numpy()
+    depths = depth / np.linspace(1 / 0.4, 1 / 4, LINE)
+    pixel, _, inside = projected(capture, other, _placed(capture, index, rays[:, None] * depths[:, None, None]))
+    whole = inside.all(-1)
     kept = whole.sum(1) >= LINE // 8
     spots, pixel, whole = spots[kept], pixel[kept], whole[kept]
-    own = _looks(grey[index], spots)[:, None]
-    turned = (width - 1, height - 1) - pixel
+    height, width = grey[other].shape
+    middle = pixel[..., len(OFFSETS) // 2, :][..., None, :]
+    turned = np.clip((width - 1, height - 1) - middle + (pixel - middle), 0, (width - 1, height - 1))
+    own = _unit(grey[index][spots[..., 0], spots[..., 1]])[:, None]
     scores = []
     for line in (pixel, turned):
-        safe = np.where(whole[..., None], line, REACH)
-        alike = (own * _looks(grey[other], safe[..., ::-1])).sum(-1)
+        alike = (own * _unit(grey[other][line[..., 1], line[..., 0]])).sum(-1)
         scores.append(np.where(whole, alike, -1).max(1, initial=-1))
     return scores[0] > scores[1]
 
@@ -340,20 +344,12 @@ def _textured(grey: Float[np.ndarray, "_h _w"], seed: int) -> Int[np.ndarray, "s
         return np.zeros((0, 2), np.int64)
     rng = np.random.default_rng(seed)
     tried = rng.integers(REACH, (height - REACH, width - REACH), (8 * LINES_OF, 2))
-    varied = _cut(grey, tried).std(-1) > PLAIN
-    return tried[varied][:LINES_OF]
+    spots = tried[:, None] + OFFSETS
+    return tried[grey[spots[..., 0], spots[..., 1]].std(-1) > PLAIN][:LINES_OF]
 
 
-def _looks(grey: Float[np.ndarray, "_h _w"], at: Int[np.ndarray, "*s 2"]) -> Float[np.ndarray, "*s p"]:
-    """The spots around rows and columns, without their mean and at length 1."""
-    cut = _cut(grey, at)
-    centred = cut - cut.mean(-1, keepdims=True)
+def _unit(values: Float[np.ndarray, "*s p"]) -> Float[np.ndarray, "*s p"]:
+    """Without their mean, and at length 1."""
+    centred = values - values.mean(-1, keepdims=True)
     unit: np.ndarray = centred / np.maximum(np.linalg.norm(centred, axis=-1, keepdims=True), 1e-6)
     return unit
-
-
-def _cut(grey: Float[np.ndarray, "_h _w"], at: Int[np.ndarray, "*s 2"]) -> Float[np.ndarray, "*s p"]:
-    step = np.arange(-REACH, REACH + 1)
-    rows, columns = (part.reshape(-1) for part in np.meshgrid(step, step, indexing="ij"))
-    spots: np.ndarray = grey[at[..., :1] + rows, at[..., 1:] + columns]
-    return spots

@@ -22,11 +22,15 @@ import unflat
 from unflat import catalogue, records
 from unflat.cli.main import COMMANDS, HELP, main
 from unflat.cli.predict import PredictOptions
+from unflat.data.captures import read_capture
 from unflat.method import Method
+from unflat.methods.radiance.quick_grid import Config
 from unflat.outputs.video import write_video
 from unflat.training import checkpoint
 from unflat.training.run import train
+from unflat.training.settings import Training
 from unflat.worlds.faces import Faces
+from unflat.worlds.objects import Objects
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "benchmarks/README.md")]
@@ -37,7 +41,12 @@ TESTED_ELSEWHERE = {"outputs.md": "tests/outputs/test_photos.py"}
 
 SHORTER = [
     (r" --training\.steps \d+", ""),
+    (r"^(unflat train .*)--out runs/plush", r"\1--out runs/tried"),  # what is rendered has learned a little longer
     (r"^(unflat train .*)", r"\1 --tiny --quiet"),
+    (r" --(frames|cells) \d+", ""),
+    (r"^(unflat render .*)", r"\1 --frames 2 --side 12"),
+    (r"^(unflat export .*)", r"\1 --cells 24"),
+    (r"^(unflat report .*)", r"\1 --frames 0 --pictures 1"),
     (r"--experiment \w+", "--experiment tiny"),
     (r"^(unflat predict .*?)( --limit \d+)?$", r"\1 --limit 2 --no-videos"),
     (r"^(unflat demo .*)", r"\1 --faces 1 --no-videos"),
@@ -94,19 +103,25 @@ def shorter(text: str) -> str:
 
 @pytest.fixture(scope="module")
 def shipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of shipped weights, where `faces` has learned nothing."""
+    """A folder of shipped weights, where `faces` has learned nothing, and a capture with a run that has seen it."""
     folder = tmp_path_factory.mktemp("weights")
     tiny = catalogue.experiment("unsup3d", "tiny")
     photos = Faces(4).photos(progress=False)
     run = train("unsup3d", photos, out=folder / "run", config=tiny.config, training=tiny.training, quiet=True)
     shutil.copy(run.folder / "weights.safetensors", folder / "faces.safetensors")
     train("unsup3d", experiment="tiny", out=folder / "small", quiet=True)
+    for split, views in (("train", 12), ("test", 2)):
+        Objects("box", views, 24, split=split).write(folder / "plush", progress=False)  # type: ignore[arg-type]
+    config = Config(stages=(0.5, 1.0), until=(20,), smaller=(1, 1), batch_size=2048)
+    capture = read_capture(folder / "plush", split="train", progress=False)
+    steps = Training(steps=60, rate=0.5, clip=0.0)
+    train("quick_grid", capture, out=folder / "captured", config=config, training=steps, quiet=True)
     return folder
 
 
 @pytest.fixture
 def desk(tmp_path: Path, shipped: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder as the docs' reader has it: photos of cats, a portrait, a video. Nothing is recorded."""
+    """A folder as the docs' reader has it: photos of cats, a portrait, a video, a capture. Nothing is recorded."""
     faces = Faces(6, size=64).photos(progress=False)
     for index, rgb in enumerate(faces.rgb):
         path = tmp_path / "cats" / f"{index}.png"
@@ -118,6 +133,8 @@ def desk(tmp_path: Path, shipped: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     write_video(tmp_path / "me.mp4", [portrait] * 3)
     for run in ("small", "small-seed1"):
         shutil.copytree(shipped / "small", tmp_path / "runs" / run)
+    shutil.copytree(shipped / "plush", tmp_path / "plush")
+    shutil.copytree(shipped / "captured", tmp_path / "runs" / "plush")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(checkpoint, "SHIPPED", shipped)
     monkeypatch.setattr(records, "CHECKOUT", tmp_path)

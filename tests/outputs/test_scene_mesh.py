@@ -176,3 +176,14 @@ def test_endings_that_say_no_format_are_refused_before_anything_is_done(tmp_path
 def test_a_mesh_is_described_in_the_unit_of_the_captures_files() -> None:
     corner = Mesh(torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 2, 0]]), torch.tensor([[0, 1, 2]], dtype=torch.int32))
     assert described(corner, METRES) == "1 triangles, 0.1 x 0.2 x 0 in the capture's unit"
+
+
+def test_where_there_is_no_surface_it_is_said_why() -> None:
+    with pytest.raises(ValueError, match=r"no surface: .*the field goes from 0 to 300 there.* above 400"):
+        scene_mesh(ball(), around(), level=400.0, cells=16)
+    away = around(4)
+    away.scene_from_camera[:, :3, :3] *= np.array([-1.0, 1.0, -1.0])  # turned about: the ball is behind them
+    with pytest.raises(ValueError, match=r"from no camera .* opaque; train longer, or .*--surface density"):
+        scene_mesh(ball(), away, surface="depth", cells=16)
+    with pytest.raises(ValueError, match="cells is 0; give their number"):
+        scene_mesh(ball(), around(), cells=0)

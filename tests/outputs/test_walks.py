@@ -121,6 +121,12 @@ def test_pixels_are_means_of_rays_and_depth_is_the_nearest_of_them() -> None:
         smoothly(method, camera, 0)
 
 
+def test_a_video_has_a_rate(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"fps is 0\.0; give the frames of a second"):
+        write_walk(ball(), approaching(), tmp_path / "out", fps=0.0)
+    assert not (tmp_path / "out").exists()
+
+
 def test_without_pyav_an_animation_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(video, "_encoder", lambda: None)
     files = write_walk(ball(), approaching(), tmp_path, frames=False, progress=False)

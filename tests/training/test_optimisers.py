@@ -178,3 +178,15 @@ def test_a_row_that_several_losses_touched_learns_from_their_sum() -> None:
             table.grad = reduce(torch.add, made)
             ours.step(0, factor=1.0)
     assert torch.equal(tables[0], tables[1])
+
+
+@pytest.mark.parametrize("shape", [(5,), (5, 2)])
+def test_a_step_that_has_touched_nothing_changes_nothing(shape: tuple[int, ...]) -> None:
+    """Of a field that is empty as yet, no ray meets anything."""
+    p = nn.Parameter(torch.ones(shape))
+    ours = optimiser([Group([p], rule="touched")], p)
+    p.grad = torch.sparse_coo_tensor(
+        torch.zeros(1, 0, dtype=torch.long), torch.zeros(0, *shape[1:]), shape, check_invariants=True
+    )
+    ours.step(0, factor=1.0)
+    assert p.equal(torch.ones(shape))

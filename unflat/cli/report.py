@@ -27,12 +27,12 @@ class ReportOptions:
     """held-out pictures that are looked at, spread over those there are"""
     frames: int = 60
     """of the turntable, 0 for none: it takes most of the time"""
-    side: int = 320
+    turntable: int = 320
     """pixels of the turntable's longer side"""
+    side: Count = None
+    """pixels of the longer side of held-out pictures. Left out: as the run's"""
     reader: Text = ""
     """of DATA: blender, nerfstudio, colmap or llff. Left out: as the run's"""
-    size: Count = None
-    """pixels of the longer side of held-out pictures. Left out: as the run's"""
     device: str = "cpu"
     """or cuda"""
     json: Flag = False
@@ -48,7 +48,8 @@ def report(arguments: Sequence[str]) -> None:
         header = opened(options.run).header  # what is no run on a capture is told before anything is read
         held_out, warnings = _held_out(header, options)
         written = write(
-            options.run, options.out, held_out, pictures=options.pictures, frames=options.frames, side=options.side,
+            options.run, options.out, held_out, pictures=options.pictures, frames=options.frames,
+            side=options.turntable,
             warnings=warnings, device=options.device,
         )  # fmt: skip
         print(f"Open {written.page} in a browser.")
@@ -62,7 +63,7 @@ def _held_out(header: dict[str, object], options: ReportOptions) -> "tuple[Captu
     from unflat.cli.sources import held_out_of
 
     try:
-        return held_out_of(header, options.data, side=options.size, reader=options.reader), []
+        return held_out_of(header, options.data, side=options.side, reader=options.reader), []
     except ValueError as error:
         if options.data:
             raise

@@ -50,6 +50,7 @@ SEEN = 400
 """pixels of the longer side of pictures of a mesh, and of those that points are taken from"""
 
 Surface = Literal["density", "depth"]
+Value = Callable[[Float[Tensor, "n 3"]], Float[Tensor, "n"]]
 
 
 def scene_mesh(
@@ -77,13 +78,15 @@ def scene_mesh(
             "this scene was seen from one side, through a window (ndc): it has no end, and a mesh would be cut out of "
             "nothing. Write points.ply instead, or train again with another space (--space contracted)"
         )
+    if cells < 1:
+        raise ValueError(f"cells is {cells}; give their number along the longest side of the mesh, at least 1")
     surface = surface or ("depth" if scene.space == "box" and level is None else "density")
-    value = _inside(method, views, surface, level, max(MAP, cells))
+    value, height = _inside(method, views, surface, level, max(MAP, cells))
 
     def found(box: Box, cells: int) -> Mesh:
         low, high = box[:3], box[3:]
         cell = max(b - a for a, b in zip(low, high, strict=True)) / min(cells, FIELD_CELLS)
-        mesh = surface_of(value(cell), box, cells, 0.0)
+        mesh = surface_of(value(cell), box, cells, height(cell))
         return mesh if floaters else without_cavities(without_floaters(mesh), torch.from_numpy(views.centres).float())
 
     if box is None:
@@ -96,18 +99,22 @@ def scene_mesh(
 
 def _inside(
     method: Method, views: Viewpoints, surface: Surface, level: float | None, side: int
-) -> Callable[[float], Callable[[Float[Tensor, "n 3"]], Float[Tensor, "n"]]]:
-    """For a side of cells, a function of points that is above 0 inside the surface."""
+) -> tuple[Callable[[float], Value], Callable[[float], float]]:
+    """For a side of cells, a function of points, and what it is above inside the surface."""
     if surface == "depth":
         maps = depth_maps(method, views, side)
-        return lambda cell: fused(maps, REACH * cell)
+        if not any(bool(one.depth.isfinite().any()) for one in maps):
+            raise ValueError(
+                "there is no surface: from no camera the method shows anything that is opaque; train longer, or take "
+                "the surface of its density (--surface density) at a low level"
+            )
+        return lambda cell: fused(maps, REACH * cell), lambda cell: 0.0
 
-    def density(points: Float[Tensor, "n 3"], cell: float) -> Float[Tensor, "n"]:
+    def density(points: Float[Tensor, "n 3"]) -> Float[Tensor, "n"]:
         up = points.new_tensor([0.0, 0.0, 1.0]).expand(len(points), 3)
-        found = method.field(points.to(method.device), up.to(method.device))[0].cpu()
-        return found - (level_of(cell) if level is None else level)
+        return method.field(points.to(method.device), up.to(method.device))[0].cpu()
 
-    return lambda cell: lambda points: density(points, cell)
+    return lambda cell: density, lambda cell: level_of(cell) if level is None else level
 
 
 def _around(rough: Mesh, box: Box, cells: int) -> Box:

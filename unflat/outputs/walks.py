@@ -75,6 +75,8 @@ def write_walk(
     paths, the videos first.
     """
     scene, out = scene_of(method), Path(out)
+    if not fps > 0:
+        raise ValueError(f"fps is {fps}; give the frames of a second, more than 0")
     limits = depth_range(method, path)
     names = safe_names(path.names)
     out.mkdir(parents=True, exist_ok=True)

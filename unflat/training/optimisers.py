@@ -69,7 +69,7 @@ def _touched(gradient: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
     if not all_different(gradient._indices()[0], count):
         gradient = gradient.coalesce()  # several losses met
     touched = gradient._indices()[0]
-    return touched, gradient._values().reshape(len(touched), -1)
+    return touched, gradient._values().reshape(len(touched), math.prod(gradient.shape[1:]))
 
 
 RULES: dict[str, Callable[..., torch.optim.Optimizer]] = {

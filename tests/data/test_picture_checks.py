@@ -116,6 +116,16 @@ def test_pictures_alone_tell(mistake: Callable[[Capture], Capture], turntable: C
     assert len(warnings) == 1 and "are found again on their lines, where chance is 50%" in warnings[0]
 
 
+def test_what_a_mask_leaves_out_is_not_compared(turntable: Capture) -> None:
+    """Two thirds of every picture show something that moved."""
+    noise = np.random.default_rng(0).integers(0, 256, turntable.pixels.shape, np.uint8)
+    stays = (np.arange(len(turntable.pixels)) % 100) < 34
+    moved = replace(turntable, pixels=np.where(stays[:, None], turntable.pixels, noise))
+    assert check_pictures(moved).figures["colours agree at depth"] < 0.3
+    masked = check_pictures(replace(moved, mask=stays))
+    assert masked.figures["colours agree at depth"] > 0.8
+
+
 def test_plain_pictures_say_nothing(turntable: Capture) -> None:
     plain = replace(only_pictures(turntable), pixels=np.full_like(turntable.pixels, 128))
     checks = check_pictures(plain)

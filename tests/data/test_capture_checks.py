@@ -57,9 +57,21 @@ def seen(poses: np.ndarray) -> tuple[Viewpoints, Scene]:
     return Viewpoints([PINHOLE] * len(poses), scene_from_world.place(poses), names), scene
 
 
+def two() -> np.ndarray:
+    return np.stack([towards(np.array(place), np.zeros(3)) for place in ((3.0, 0.0, 1.0), (2.8, 1.0, 1.0))])
+
+
+def driving() -> np.ndarray:
+    """Once around a block, looking ahead."""
+    turn = np.linspace(0, 2 * np.pi, 60, endpoint=False)
+    places = np.stack([20 * np.sin(turn), 20 * np.cos(turn), np.full(60, 1.5)], 1)
+    ahead = np.stack([np.cos(turn), -np.sin(turn), np.full(60, -0.02)], 1)
+    return np.stack([towards(place, place + way) for place, way in zip(places, ahead, strict=True)])
+
+
 def test_good_captures_are_silent() -> None:
     elsewhere = Similarity(2.7, Rotation.random(random_state=3).as_matrix(), np.array([5.0, -3.0, 1.0]))
-    for poses in (around(), facing(), strolling()):
+    for poses in (around(), facing(), strolling(), two(), driving()):
         for placed in (poses, elsewhere.place(poses)):
             assert rig_warnings(*seen(placed)) == []
 

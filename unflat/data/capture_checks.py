@@ -27,6 +27,8 @@ UPSIDE_DOWN = 0.3
 """a picture whose own up points down by this much, of 1, hangs upside down"""
 UPRIGHT = math.radians(10)
 """from z of the files' world, within which the way up is taken to be it"""
+PARALLEL = 0.05
+"""radians: axes that are nearer to parallel meet nowhere"""
 IN_COMMON = 0.15
 """share of what a camera sees that another has to see, too"""
 PLACES, DEPTHS = 5, 6
@@ -216,14 +218,15 @@ def subject_depths(viewpoints: Viewpoints, scene: Scene) -> Float[np.ndarray, "n
     """How far from each camera the scene is, about: where its axis passes those of its neighbours, or, if they meet
     nowhere in front of it, where the scene's middle is."""
     centres, forward = viewpoints.centres, viewpoints.forward
-    if scene.space == "ndc":
-        return np.full(len(centres), BEYOND * scene.near)
-    found = np.maximum(np.linalg.norm(centres, axis=1), 1.0)
+    around = np.maximum(np.linalg.norm(centres, axis=1), 1.0)
+    found = np.full(len(centres), BEYOND * scene.near) if scene.space == "ndc" else around
     for i in range(len(centres)):
         near = np.argsort(np.linalg.norm(centres - centres[i], axis=1))[1 : NEAREST // 2]
         cosine, between = forward[near] @ forward[i], centres[i] - centres[near]
-        apart = np.maximum(1 - cosine**2, 1e-6)
-        along = (cosine * (forward[near] * between).sum(1) - between @ forward[i]) / apart
+        square = 1 - cosine**2
+        meets = square > PARALLEL**2
+        along = (cosine * (forward[near] * between).sum(1) - between @ forward[i]) / np.where(meets, square, 1)
+        along = np.where(meets, along, -1)
         if (along > 0).mean() > 0.5:
             found[i] = np.median(along[along > 0])
     return found

@@ -185,5 +185,9 @@ def test_where_there_is_no_surface_it_is_said_why() -> None:
     away.scene_from_camera[:, :3, :3] *= np.array([-1.0, 1.0, -1.0])  # turned about: the ball is behind them
     with pytest.raises(ValueError, match=r"from no camera .* opaque; train longer, or .*--surface density"):
         scene_mesh(ball(), away, surface="depth", cells=16)
+    with pytest.raises(
+        ValueError, match=r"no surface: nothing in the box.*behind what the views see; --surface density"
+    ):
+        scene_mesh(ball(), around(), surface="depth", cells=16, box=(0.7, 0.7, 0.7, 1.0, 1.0, 1.0))
     with pytest.raises(ValueError, match="cells is 0; give their number"):
         scene_mesh(ball(), around(), cells=0)

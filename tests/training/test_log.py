@@ -63,6 +63,21 @@ def test_on_a_terminal_there_is_a_bar(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "1/4" in shown and "images/s" in shown and "SIDE 1.234" in shown and "a warning" in shown
 
 
+def test_of_a_scene_psnr_of_rays_and_of_held_out_pictures_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Log(tmp_path, 4, 0, items="rays") as told:
+        told.count({"loss": 1.0, "PSNR": 20.0}, 10)
+        told.count({"loss": 1.0, "PSNR": 21.0}, 10)
+        told.line(2)
+        told.validated(2, {"PSNR": 19.254, "SSIM": 0.5}, "PSNR")
+        told.count({"loss": 1.0, "PSNR": 22.0}, 10)
+        told.line(3)
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.endswith("PSNR 20.50") and " rays/s" in first and "images" not in first
+    assert second.endswith("PSNR 22.00  validation PSNR 19.25")
+
+
 def test_a_log_that_is_not_to_write_writes_nothing(tmp_path: Path) -> None:
     with Log(tmp_path, 4, 0, write=False, quiet=True) as told:
         told.count({"loss": 1.0}, 1)

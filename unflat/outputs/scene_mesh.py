@@ -48,6 +48,7 @@ RINGS = 1
 ENDINGS = (".glb", ".ply", ".obj")
 SEEN = 400
 """pixels of the longer side of pictures of a mesh, and of those that points are taken from"""
+WITHOUT_DEPTH = " (the field is how far points lie behind what the views see; --surface density asks for no views)"
 
 Surface = Literal["density", "depth"]
 Value = Callable[[Float[Tensor, "n 3"]], Float[Tensor, "n"]]
@@ -86,7 +87,10 @@ def scene_mesh(
     def found(box: Box, cells: int) -> Mesh:
         low, high = box[:3], box[3:]
         cell = max(b - a for a, b in zip(low, high, strict=True)) / min(cells, FIELD_CELLS)
-        mesh = surface_of(value(cell), box, cells, height(cell))
+        try:
+            mesh = surface_of(value(cell), box, cells, height(cell))
+        except ValueError as error:
+            raise ValueError(f"{error}{WITHOUT_DEPTH}" if surface == "depth" else str(error)) from error
         return mesh if floaters else without_cavities(without_floaters(mesh), torch.from_numpy(views.centres).float())
 
     if box is None:

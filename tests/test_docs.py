@@ -51,6 +51,7 @@ SHORTER = [
     (r"^(unflat predict .*?)( --limit \d+)?$", r"\1 --limit 2 --no-videos"),
     (r"^(unflat demo .*)", r"\1 --faces 1 --no-videos"),
     (r"--count \d+", "--count 4"),
+    (r"--views \d+", "--views 6 --size 32"),
     (r"(faces|animals|animals-marked|tigers|tigers-marked):\d+", r"\1:4"),
     (r"^(unflat (train|evaluate) \S+ faces)(?= |$)", r"\1:4"),
     (r"write_outputs\((.*)\)", r"write_outputs(\1, videos=False)"),

@@ -161,6 +161,23 @@ def test_depths_from_points() -> None:
     assert np.isnan(depths_of(rig(facing()), behind - [0, 99, 0], np.array([3]))).all()
 
 
+def test_pictures_straight_from_above_are_turned_as_they_come() -> None:
+    rng = np.random.default_rng(0)
+    places = np.stack([rng.uniform(-20, 20, 36), rng.uniform(-20, 20, 36), np.full(36, 40.0)], 1)
+    ways = np.append(rng.normal(size=(36, 2)), np.zeros((36, 1)), 1)
+    poses = np.stack([looking(p, p * [1, 1, 0], way) for p, way in zip(places, ways, strict=True)])
+    np.testing.assert_allclose(upward(poses), [0, 0, 1], atol=1e-6)
+
+
+def test_the_worlds_origin_may_be_far_away() -> None:
+    """As that of a country's grid: cameras 4 metres apart, hundreds of kilometres from it."""
+    far = orbit()
+    far[:, :3, 3] += [500_000.0, 5_700_000.0, 100.0]
+    scene_from_world, _ = settled(rig(far), alpha=False)
+    near_by, _ = settled(rig(orbit()), alpha=False)
+    np.testing.assert_allclose(scene_from_world.place(far), near_by.place(orbit()), atol=1e-6)
+
+
 def test_cameras_that_show_no_shape_are_refused() -> None:
     with pytest.raises(CaptureError, match="a capture of 1 picture shows no shape"):
         settled(rig(orbit()[:1]), alpha=True)

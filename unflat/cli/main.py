@@ -41,7 +41,9 @@ COMMANDS = {
     "export": Command("unflat.cli.captured:export", "a run on a capture -> a mesh or points"),
     "report": Command("unflat.cli.report:report", "a run on a capture -> one HTML page on it"),
     "evaluate": Command("unflat.cli.evaluate:evaluate", "compare what a run predicts with the truth"),
-    "data inspect": Command("unflat.cli.data:inspect", "what a folder of photos holds, and how it would be cropped"),
+    "data inspect": Command("unflat.cli.data:inspect", "what photos or a capture hold, and what is wrong with them"),
+    "data capture": Command("unflat.cli.captures:capture", "work out the cameras of photos or of a video"),
+    "data objects": Command("unflat.cli.captures:objects", "write captures of generated objects with exact truth"),
     "data faces": Command("unflat.cli.data:faces", "write generated faces with exact truth"),
 }
 

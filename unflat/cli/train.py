@@ -168,7 +168,9 @@ def _warnings(data: Any) -> Sequence[str]:
     from unflat.data.kinds import Photos
 
     if not isinstance(data, Photos):
-        return ()
+        from unflat.data.capture_checks import rig_warnings
+
+        return rig_warnings(data.viewpoints, data.scene)
     from unflat.data.variety import variety_warnings
 
     return variety_warnings(data)

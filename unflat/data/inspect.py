@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 from rich.console import Group
 from rich.table import Table
@@ -64,10 +65,10 @@ class Inspection:
         """For people: print it with rich."""
         facts = Table(title=f"Photos in {self.source}", show_header=False, title_justify="left")
         facts.add_row("usable", f"{self.usable} of {self.found}")
-        facts.add_row("formats", _counted(self.formats))
-        facts.add_row("modes", _counted(self.modes))
+        facts.add_row("formats", counted(self.formats))
+        facts.add_row("modes", counted(self.modes))
         facts.add_row("sizes", f"{_by(self.smallest)} to {_by(self.largest)}")
-        facts.add_row("shorter side", _counted(self.shorter_sides))
+        facts.add_row("shorter side", counted(self.shorter_sides))
         facts.add_row(
             "crop", f"{self.crop['mode']}, margin {self.crop['margin']:g}; {self.cut_away:.0%} cut away (median)"
         )
@@ -81,7 +82,7 @@ class Inspection:
             ("Nearly the same", [", ".join(names) for names in self.nearly_the_same]),
             ("Warnings", list(self.warnings)),
         )
-        return Group(facts, *(_listing(title, lines) for title, lines in lists if lines))
+        return Group(facts, *(listing(title, lines) for title, lines in lists if lines))
 
 
 def inspect_photos(
@@ -227,6 +228,15 @@ def contact_sheet(
         part.unlink(missing_ok=True)
 
 
+def whole_tile(image: Image.Image, cell: int) -> UInt8[np.ndarray, "_c _c 3"]:
+    """All of a picture in a square of `cell` pixels a side, for a contact sheet: just above its name."""
+    tile = Image.new("RGB", (cell, cell), "white")
+    small = image.convert("RGBA")
+    small.thumbnail((cell, cell))
+    tile.paste(small, ((cell - small.width) // 2, cell - small.height), small)
+    return np.asarray(tile)
+
+
 def _fitting(name: str, draw: ImageDraw.ImageDraw, font: Any, room: int) -> str:
     """The end of a name that fits into a caption: names differ at their ends."""
     text = name
@@ -235,7 +245,8 @@ def _fitting(name: str, draw: ImageDraw.ImageDraw, font: Any, room: int) -> str:
     return text
 
 
-def _counted(counts: dict[str, int]) -> str:
+def counted(counts: dict[str, int]) -> str:
+    """`a (3), b (1)`, for a table."""
     return ", ".join(f"{name} ({count})" for name, count in counts.items()) or "-"
 
 
@@ -243,7 +254,8 @@ def _by(size: tuple[int, int]) -> str:
     return f"{size[0]}x{size[1]}"
 
 
-def _listing(title: str, lines: Sequence[str]) -> Table:
+def listing(title: str, lines: Sequence[str]) -> Table:
+    """The first lines under a title, and how many more there are."""
     table = Table(title=f"{title} ({len(lines)})", show_header=False, title_justify="left", box=None)
     for line in lines[:LISTED]:
         table.add_row(line)

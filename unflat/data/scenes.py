@@ -30,6 +30,11 @@ MARGIN = 1.1
 """of what all cameras see of an object: pictures may cut it off"""
 SINGLE = 1e-4
 """of the scene's size: cameras nearer to each other than that stand in one point"""
+WRITTEN = 1e-7
+"""the same of the cameras' distance from the world's origin, where the scene's size is not known: the origin may be far
+away, as that of a country's grid"""
+AGREEING = 0.5
+"""length of the mean of the pictures' own up, of 1, from which on it says something"""
 BEFORE_NEAREST = 0.75
 """of the nearest depth: where the near plane of normalised device coordinates lies"""
 OUTERMOST = 1e3
@@ -92,29 +97,34 @@ def _check(rig: Rig) -> None:
             f"a capture of {len(rig.poses)} picture shows no shape: two or more from different places are needed"
         )
     apart = np.linalg.norm(rig.centres - rig.centres.mean(0), axis=1).max()
-    size = max(float(np.abs(rig.centres).max()), 1e-12)
     depths = np.zeros(0) if rig.depths is None else rig.depths[np.isfinite(rig.depths).all(1)]
-    size = float(np.median(depths)) if len(depths) else size
-    if apart <= SINGLE * size:
+    least = SINGLE * float(np.median(depths)) if len(depths) else WRITTEN * float(np.abs(rig.centres).max())
+    if apart <= max(least, 1e-12):
         raise CaptureError(
             "all cameras stand in one point: pictures from one place show no depth. Move the camera sideways while "
-            "taking them; if you did, the poses in the files are wrong"
+            "taking them; if you did, the poses in the files are wrong (camera-from-world matrices where "
+            "world-from-camera is expected look like that, too)"
         )
 
 
 def upward(poses: Float[np.ndarray, "n 4 4"]) -> Float[np.ndarray, "3"]:
     """The way up in the world, unit: people hold cameras level, so it is at right angles to what goes to the right in
-    the pictures; where that leaves it open (all cameras stand in a row), it is the mean of the pictures' own up."""
+    the pictures; where that leaves it open (all cameras stand in a row), it is the mean of the pictures' own up. Where
+    pictures from above have theirs in all directions, cameras look down."""
     right, mean = poses[:, :3, 0], -poses[:, :3, 1].mean(0)
     _, sizes, axes = np.linalg.svd(right, full_matrices=True)
     spread = np.pad(sizes, (0, 3 - len(sizes)))
     level = axes[2]
-    if spread[1] < 0.2 * spread[0] or abs(level @ mean) < 0.1 * np.linalg.norm(mean):
+    in_a_row = spread[1] < 0.2 * spread[0]
+    if np.linalg.norm(mean) > AGREEING and (in_a_row or abs(level @ mean) < 0.1):
         level = mean
-    if np.linalg.norm(level) < 1e-6:  # as many cameras upside down as upright
+    elif in_a_row:
+        level = -poses[:, :3, 2].mean(0)
+    if np.linalg.norm(level) < 1e-6:  # as many look one way as the other
         level = axes[2]
     level = level / np.linalg.norm(level)
-    return level if level @ mean >= 0 else -level
+    sign = level @ mean if abs(level @ mean) > 0.1 else -level @ poses[:, :3, 2].mean(0)
+    return level if sign >= 0 else -level
 
 
 def _kept_axis(up: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3 3"]:
@@ -150,7 +160,7 @@ def _from_one_side(rig: Rig) -> bool:
         return False
     middle, around = middle_of(rig)
     spread = np.linalg.norm(rig.centres - rig.centres.mean(0), axis=1).max()
-    return not around or spread < np.linalg.norm(middle - rig.centres.mean(0))
+    return not around or bool(spread < np.linalg.norm(middle - rig.centres.mean(0)))
 
 
 def _half_view(pinhole: Pinhole) -> float:

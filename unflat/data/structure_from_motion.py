@@ -16,7 +16,7 @@ from PIL import Image
 
 from unflat.data import colmap_steps
 from unflat.data.colmap_steps import MATCHED, MODELS, Job, Mapper
-from unflat.data.inspect import contact_sheet
+from unflat.data.inspect import contact_sheet, whole_tile
 from unflat.data.kinds import Photos, Skipped
 from unflat.data.recordings import CaptureError
 from unflat.data.sharp_frames import SharpFrames, sharp_frames
@@ -385,13 +385,8 @@ def _sheet(work: Path, names: Sequence[str], unplaced: Sequence[Skipped]) -> Non
 
 
 def _tile(path: Path) -> np.ndarray:
-    """uint8 [c, c, 3]: the whole picture, just above its name."""
-    tile = Image.new("RGB", (CELL, CELL), "white")
     with Image.open(path) as image:
-        small = image.convert("RGBA")
-    small.thumbnail((CELL, CELL))
-    tile.paste(small, ((CELL - small.width) // 2, CELL - small.height), small)
-    return np.asarray(tile)
+        return whole_tile(image, CELL)
 
 
 def _report(

@@ -100,6 +100,16 @@ class Evaluation:
             table.add_row(name, f"{value:.3f}", spread)
         return table
 
+    def per_view_table(self) -> Table:
+        """Every picture with its figures, for a terminal."""
+        table = Table(title="Each picture", title_justify="left")
+        table.add_column("picture")
+        for name in self.per_image:
+            table.add_column(name, justify="right")
+        for index, picture in enumerate(self.names):
+            table.add_row(picture, *(f"{values[index]:.3f}" for values in self.per_image.values()))
+        return table
+
     def to_json(self) -> dict[str, Any]:
         """Plain data; what could not be scored is null."""
         return {

@@ -100,6 +100,11 @@ class Objects:
         """The object's true surface in the scene's frame, float32, with normals, uv and texture."""
         return self._object()[0]
 
+    @property
+    def world_from_scene(self) -> Similarity:
+        """What takes the scene's frame to the object's own, in metres."""
+        return self._object()[1].world_from_scene
+
     def capture(self, progress: bool = True) -> Capture:
         """The pictures with their truth; `scene.world_from_scene` leads to the object's own frame, in metres."""
         mesh, scene = self._object()

@@ -45,6 +45,30 @@ def test_the_loop_and_torch_agree_on_values_and_gradients(
         torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max()))
 
 
+@pytest.mark.parametrize("slope", [0.0, 0.2])
+def test_bfloat16_is_float32_rounded(slope: float, generator: torch.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Values and gradients of 16 bits are those of 32 bits for the same input, to the nearest."""
+    x = (torch.randn(3, 16, 8, 8, generator=generator) * 3 + 1).contiguous(memory_format=torch.channels_last).bfloat16()
+    weight, bias = torch.linspace(-1, 2, 16), torch.linspace(-0.4, 0.5, 16)
+    monkeypatch.setattr(module, "group_norm_relu_torch", None)  # the loop it has to be
+    above = torch.randn(3, 16, 8, 8, generator=generator).bfloat16()
+    found = []
+    for kind in (torch.float32, torch.bfloat16):
+        leaves = [x.to(kind).requires_grad_(), weight.clone().requires_grad_(), bias.clone().requires_grad_()]
+        y = group_norm_relu(leaves[0], 4, leaves[1], leaves[2], 1e-5, slope)
+        assert y.dtype == kind
+        y.backward(above.to(kind))
+        found.append([y.detach(), *(leaf.grad for leaf in leaves)])
+    for exact, ours in zip(*found, strict=True):
+        torch.testing.assert_close(ours, exact.to(ours.dtype), rtol=0, atol=0)
+
+
+def test_a_nan_of_16_bits_stays_one() -> None:
+    x = torch.zeros(1, 4, 4, 4).contiguous(memory_format=torch.channels_last).bfloat16()
+    x[0, 0, 0, 0] = torch.nan
+    assert bool(group_norm_relu(x, 1, torch.ones(4), torch.zeros(4), 1e-5).isnan().all())
+
+
 def test_a_group_is_brought_to_mean_0_and_variance_1(generator: torch.Generator) -> None:
     x = (torch.randn(2, 8, 6, 6, generator=generator) * 5 + 40).contiguous(memory_format=torch.channels_last)
     y = group_norm_relu(x, 2, torch.ones(8), torch.zeros(8), 1e-5, slope=1.0).reshape(2, 2, -1)

@@ -1,7 +1,8 @@
 """Group norm and the ReLU after it, in one.
 
-One function with two back ends: loops in numba (CPU, float32, channels innermost in memory, few threads) and torch's
-own two operations, which are the oracle and run everywhere else. The loops read and write memory half as often.
+One function with two back ends: loops in numba (CPU, float32 or bfloat16, channels innermost in memory, few threads)
+and torch's own two operations, which are the oracle and run everywhere else. The loops read and write memory half as
+often; in bfloat16, where torch's gradient of a norm with channels innermost is slow, they take a fifth of its time.
 """
 
 from functools import cache
@@ -50,7 +51,8 @@ def _fits(x: Tensor, weight: Tensor) -> bool:
     return (
         not torch.compiler.is_compiling()
         and x.device.type == "cpu"
-        and x.dtype == weight.dtype == torch.float32
+        and x.dtype in (torch.float32, torch.bfloat16)
+        and weight.dtype == torch.float32
         and torch.get_num_threads() <= FEW_THREADS
         and x.numel() > 0
         and x.is_contiguous(memory_format=torch.channels_last)
@@ -95,8 +97,9 @@ def _lanes(x: Tensor) -> int:
 
 
 def _flat(x: Tensor) -> Any:
-    """The memory of pictures with channels innermost, [b, pixels * channels]."""
-    return x.detach().permute(0, 2, 3, 1).reshape(len(x), -1).numpy()
+    """The memory of pictures with channels innermost, [b, pixels * channels]; bfloat16 as its bits."""
+    flat = x.detach().permute(0, 2, 3, 1).reshape(len(x), -1)
+    return flat.view(torch.uint16).numpy() if x.dtype == torch.bfloat16 else flat.numpy()
 
 
 def _array(x: Tensor) -> Any:

@@ -3,14 +3,49 @@
 Pictures lie as [b, pixels * channels], channels innermost. Everything that belongs to a channel is repeated over
 `lanes` neighbouring values (a multiple of the channels, some pixels), so that the innermost loops are long, without
 reductions, and become vector instructions.
+
+Values are float32, or bfloat16 as the 16 upper bits of float32 (uint16: numba has no type for them). Sums are float32.
 """
 
 from typing import Any
 
 import numba
 import numpy as np
+from numba.extending import overload
 
 ONE, NONE = np.float32(1), np.float32(0)
+HALF = np.uint32(0x7FFF)
+"""just under half of the last bit that bfloat16 keeps"""
+
+
+def wide(value: Any) -> Any:
+    """A stored value as float32. Compiled only."""
+    raise NotImplementedError
+
+
+@overload(wide, inline="always")
+def _wide(value):  # type: ignore[no-untyped-def]
+    if isinstance(value, numba.types.Float):
+        return lambda value: value
+    return lambda value: np.uint32(np.uint32(value) << np.uint32(16)).view(np.float32)
+
+
+def stored(value: Any, like: Any) -> Any:
+    """A float32 as what `like` is stored as, rounded to nearest, ties to even. Compiled only."""
+    raise NotImplementedError
+
+
+@overload(stored, inline="always")
+def _stored(value, like):  # type: ignore[no-untyped-def]
+    if isinstance(like, numba.types.Float):
+        return lambda value, like: value
+
+    def rounded(value, like):  # type: ignore[no-untyped-def]
+        bits = np.float32(value).view(np.uint32)
+        upper = np.uint16((bits + HALF + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16))
+        return upper if value == value else np.uint16(0x7FC0)  # a NaN stays one
+
+    return rounded
 
 
 @numba.njit(cache=True, error_model="numpy", boundscheck=False, fastmath={"contract"})
@@ -27,8 +62,9 @@ def forward(x: Any, weight: Any, bias: Any, eps: float, slope: float, lanes: int
         for first in range(0, length, lanes):
             values = picture[first : first + lanes]
             for k in range(lanes):
-                total[k] += values[k]
-                squares[k] += values[k] * values[k]
+                value = wide(values[k])
+                total[k] += value
+                squares[k] += value * value
         for g in range(groups):
             first_moment, second_moment = 0.0, 0.0
             for k in range(lanes):
@@ -46,8 +82,8 @@ def forward(x: Any, weight: Any, bias: Any, eps: float, slope: float, lanes: int
         for first in range(0, length, lanes):
             values, results = picture[first : first + lanes], out[first : first + lanes]
             for k in range(lanes):
-                z = values[k] * scale[k] + shift[k]
-                results[k] = z if z > NONE else slant * z
+                z = wide(values[k]) * scale[k] + shift[k]
+                results[k] = stored(z if z > NONE else slant * z, results[k])
 
 
 @numba.njit(cache=True, error_model="numpy", boundscheck=False, fastmath={"contract"})
@@ -72,9 +108,10 @@ def backward(
         for first in range(0, length, lanes):
             values, grads = picture[first : first + lanes], above[first : first + lanes]
             for k in range(lanes):
-                grad = grads[k] if values[k] * scale[k] + shift[k] > NONE else slant * grads[k]
+                value, grad = wide(values[k]), wide(grads[k])
+                grad = grad if value * scale[k] + shift[k] > NONE else slant * grad
                 alone[k] += grad
-                with_x[k] += grad * values[k]
+                with_x[k] += grad * value
         of_channel[:], of_channel_with_x[:] = 0, 0
         for k in range(lanes):
             of_channel[k % channels] += alone[k]
@@ -97,5 +134,6 @@ def backward(
             values, grads = picture[first : first + lanes], above[first : first + lanes]
             results = below[first : first + lanes]
             for k in range(lanes):
-                grad = grads[k] if values[k] * scale[k] + shift[k] > NONE else slant * grads[k]
-                results[k] = scale[k] * grad + along[k] * values[k] + offset[k]
+                value, grad = wide(values[k]), wide(grads[k])
+                grad = grad if value * scale[k] + shift[k] > NONE else slant * grad
+                results[k] = stored(scale[k] * grad + along[k] * value + offset[k], results[k])

@@ -168,7 +168,7 @@ def sizes(options: argparse.Namespace) -> list[Record]:
         views = VIEWS if side == 100 else 0
         run = in_a_process(options, side=side, views=views, threads=threads)
         name, clock = f"quick_grid_speed, {side} px", "levels" if threads == 1 else "wall"
-        note = f"all {'test'} views, {views or 'all'} views to learn from, {threads} thread{'s' * (threads > 1)}"
+        note = f"all test views, {views or 'all'} views to learn from, {threads} thread{'s' * (threads > 1)}"
         unit = "CPU s" if threads == 1 else f"wall s with {threads} threads"
         for level, seconds in run[clock].items():
             bound = {("200", "35.0"): 30.0, ("400", "33.0"): 60.0}.get((str(side), level)) if threads == 1 else None

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -137,7 +138,9 @@ def test_published_figures_have_names_that_evaluation_gives(entry: Entry, folder
 @every_method
 def test_the_tiny_experiment_runs_as_it_stands(entry: Entry, tmp_path: Path) -> None:
     run = train(entry.name, out=tmp_path, experiment="tiny", quiet=True)
-    assert run.figures == checkpoint.read(tmp_path / "weights.safetensors").header["figures"]
+    kept = checkpoint.read(tmp_path / "weights.safetensors").header["figures"]
+    # what a method that sees nothing yet has no figure for, such as an error of depth, is null in the file
+    assert kept == {name: None if np.isnan(value) else value for name, value in run.figures.items()}
 
 
 # -- learning -------------------------------------------------------------------------------------------------------

@@ -137,6 +137,23 @@ def depth_along(scene: Scene, cameras: Cameras, rays: Rays, distance: Float[Tens
     return local[..., 2].view(len(cameras), cameras.pinhole.height, cameras.pinhole.width)
 
 
+def pictures_along(
+    scene: Scene,
+    cameras: Cameras,
+    rays: Rays,
+    rgb: Float[Tensor, "r 3"],
+    distance: Float[Tensor, "r"],
+    through: Float[Tensor, "r"],
+) -> tuple[Float[Tensor, "b h w 3"], Float[Tensor, "b h w"], Float[Tensor, "b h w"]]:
+    """Colour, depth and opacity as pictures, of what all rays of cameras (`camera_rays`) composite: colours, distances
+    times weight, and the share of light that passes. Depth is NaN where more than half of it does."""
+    size = len(cameras), cameras.pinhole.height, cameras.pinhole.width
+    opacity = 1 - through
+    depth = depth_along(scene, cameras, rays, distance / opacity.clamp_min(1e-6)).to(opacity)
+    opacity = opacity.view(size)
+    return rgb.clamp(0, 1).view(*size, 3), depth.where(opacity >= 0.5, torch.nan), opacity
+
+
 # -- in which order pixels are drawn -----------------------------------------------------------------------------------
 
 

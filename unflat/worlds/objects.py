@@ -196,6 +196,15 @@ class Objects:
         return Capture(pixels, [camera] * len(poses), poses, names, scene, depth=depth, normals=normals)
 
 
+def object_splits(shape: str, views: int, size: int) -> tuple[Objects, Objects, Objects]:
+    """An object to learn from, to validate and to test: a tenth and a fifth as many pictures, from elsewhere."""
+    return (
+        Objects(shape, views, size),
+        Objects(shape, max(2, views // 10), size, split="val"),
+        Objects(shape, max(2, views // 5), size, split="test"),
+    )
+
+
 @lru_cache(maxsize=4)
 def _painted_shape(name: str, seed: int) -> tuple[Mesh, Similarity]:
     """A shape in the scene's frame with its paint, and world_from_scene; splits share it."""

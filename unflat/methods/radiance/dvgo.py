@@ -20,7 +20,7 @@ from torch.nn.functional import max_pool3d, softplus
 
 from unflat.data.hulls import box_of, seen_by
 from unflat.data.kinds import Capture, Extent
-from unflat.data.rays import RayBatch, RayPool, camera_rays, depth_along, pixels_that_meet, pooled
+from unflat.data.rays import RayBatch, RayPool, camera_rays, pictures_along, pixels_that_meet, pooled
 from unflat.fields.colour_head import ColourHead
 from unflat.fields.voxels import coarse_shape, finer, kept_cells, occupied_cells, places_of, shape_of
 from unflat.geometry.cameras import Cameras
@@ -34,7 +34,7 @@ from unflat.kernels.walking import Cells, Walk, is_empty
 from unflat.method import Group, Losses, Method, Prediction
 from unflat.training.experiment import Experiment
 from unflat.training.settings import Training, seed_of
-from unflat.worlds.objects import Objects
+from unflat.worlds.objects import object_splits
 
 
 @dataclass(frozen=True)
@@ -251,10 +251,9 @@ class DVGO(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb", "de
     def predict(self, query: Cameras) -> Prediction:
         rays = camera_rays(self.scene, query, self.device)
         seen, _, rgb = self.march(rays)
-        size, opacity = (len(query), query.pinhole.height, query.pinhole.width), 1 - seen.through
-        distance = seen.gathered(seen.t[:, None])[:, 0] / opacity.clamp_min(1e-6)
-        depth, opacity = depth_along(self.scene, query, rays, distance), opacity.view(size)
-        return Prediction(rgb.clamp(0, 1).view(*size, 3), depth.where(opacity >= 0.5, torch.nan), opacity=opacity)
+        distance = seen.gathered(seen.t[:, None])[:, 0]
+        rgb, depth, opacity = pictures_along(self.scene, query, rays, rgb, distance, seen.through)
+        return Prediction(rgb, depth, opacity=opacity)
 
     def field(
         self, points: Float[Tensor, "n 3"], directions: Float[Tensor, "n 3"]
@@ -281,9 +280,10 @@ def chair() -> Experiment:
 def small() -> Experiment:
     """A generated vase on two cores."""
     config = Config(
-        voxels=(40**3, 80**3), coarse_steps=300, growths=(100, 200, 300), features=6, width=48, batch_size=2048
-    )
-    return _vase(config, Training(steps=1500, rate=0.1, clip=0.0), views=60, size=100)
+        voxels=(40**3, 80**3), coarse_steps=300, growths=(100, 200, 300), opacity=(1e-3, 1e-2), features=6, width=48,
+        batch_size=2048,
+    )  # fmt: skip
+    return Experiment(DVGO, config, Training(steps=1500, rate=0.1, clip=0.0), *object_splits("vase", 60, 100))
 
 
 def tiny() -> Experiment:
@@ -292,9 +292,4 @@ def tiny() -> Experiment:
         voxels=(500, 1000), coarse_steps=1, growths=(), opacity=(0.3, 0.3), features=2, width=16, batch_size=64
     )
     training = Training(steps=3, rate=0.1, clip=0.0, log_every=1, validate_every=3, save_every=2)
-    return _vase(config, training, views=6, size=24)
-
-
-def _vase(config: Config, training: Training, views: int, size: int) -> Experiment:
-    validation, test = (Objects("vase", max(2, views // 10), size, split=split) for split in ("val", "test"))
-    return Experiment(DVGO, config, training, Objects("vase", views, size), validation, test)
+    return Experiment(DVGO, config, training, *object_splits("vase", 6, 24))

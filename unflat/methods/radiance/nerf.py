@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unflat.data.kinds import Capture, Extent
-from unflat.data.rays import RayBatch, RayPool, camera_rays, depth_along, of_one_picture, pooled
+from unflat.data.rays import RayBatch, RayPool, camera_rays, of_one_picture, pictures_along, pooled
 from unflat.fields.encodings import positional, positional_length
 from unflat.fields.mlp import DensityActivation, RadianceNetwork, density_of
 from unflat.geometry.cameras import Cameras
@@ -29,6 +29,7 @@ from unflat.rendering.volume import LastSample, absorption, composited, expected
 from unflat.training.experiment import Experiment
 from unflat.training.fitting import fitted
 from unflat.training.settings import Training
+from unflat.worlds.objects import object_splits
 
 
 @dataclass(frozen=True)
@@ -185,14 +186,8 @@ class NeRF(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb", "de
         piece = max(1, SAMPLES_AT_ONCE // (self.config.coarse + self.config.fine))
         parts = [self.see(rays[first : first + piece])[1] for first in range(0, len(rays), piece)]
         rgb, opacity, distance = (torch.cat(part) for part in zip(*(part[:3] for part in parts), strict=True))
-        depth = depth_along(self.scene, query, rays, distance / opacity.clamp_min(1e-6))
-        size = len(query), query.pinhole.height, query.pinhole.width
-        opacity = opacity.view(size)
-        return Prediction(
-            rgb=rgb.clamp(0, 1).view(*size, 3),
-            depth=depth.to(opacity).where(opacity >= 0.5, torch.nan),
-            opacity=opacity,
-        )
+        rgb, depth, opacity = pictures_along(self.scene, query, rays, rgb, distance, 1 - opacity)
+        return Prediction(rgb, depth, opacity=opacity)
 
 
 # The experiments: settings and the published figures, as the paper's tables are its last section.
@@ -213,10 +208,12 @@ def small() -> Experiment:
         width=64, depth=4, skip=-1, octaves=8, direction_octaves=2, coarse=24, fine=24, batch_size=256, draw="pool",
         decay_steps=6000,
     )  # fmt: skip
-    return Experiment(NeRF, config, Training(steps=6000, rate=5e-3, clip=0.0))
+    training = Training(steps=6000, rate=5e-3, clip=0.0)
+    return Experiment(NeRF, config, training, *object_splits("vase", 60, 100))
 
 
 def tiny() -> Experiment:
     """A few steps, for tests: shows that everything runs, learns nothing."""
     config = Config(width=16, depth=2, skip=-1, octaves=4, direction_octaves=2, coarse=8, fine=8, batch_size=64)
-    return Experiment(NeRF, config, Training(steps=3, rate=5e-4, log_every=1, validate_every=3, save_every=2))
+    training = Training(steps=3, rate=5e-4, log_every=1, validate_every=3, save_every=2)
+    return Experiment(NeRF, config, training, *object_splits("vase", 6, 24))

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from unflat.data.captures import smaller
 from unflat.data.hulls import box_of, near_object, silhouettes, visual_hull
 from unflat.data.kinds import Capture, Extent
-from unflat.data.rays import RayBatch, RayPool, camera_rays, depth_along, pooled
+from unflat.data.rays import RayBatch, RayPool, camera_rays, pictures_along, pooled
 from unflat.data.scenes import footprint
 from unflat.fields.voxels import coarse_shape, finer, finer_rows, grid_shape, kept_cells, occupied_cells, rows_within
 from unflat.geometry.cameras import Cameras
@@ -30,7 +30,7 @@ from unflat.kernels.walking import Cells, Walk, is_empty
 from unflat.method import Group, Losses, Method, Prediction
 from unflat.training.experiment import Experiment
 from unflat.training.settings import Training, seed_of
-from unflat.worlds.objects import Objects
+from unflat.worlds.objects import object_splits
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Config:
     """voxels along the longest side, however small the pixels"""
     stages: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)
     """voxels along a side in each stage, as a share of the last one's"""
-    until: tuple[int, ...] = (60, 300, 900)
+    until: tuple[int, ...] = (60, 200, 500)
     """the step with which each stage but the last ends"""
     smaller: tuple[int, ...] = (2, 1, 1, 1)
     """how many times smaller the pictures are that each stage learns from"""
@@ -53,11 +53,15 @@ class Config:
     """spherical harmonics of each colour: 1, 4, 9 or 16"""
     step: float = 0.75
     """between two samples of a ray, in voxels"""
+    least: float = 3e-3
+    """weight in the picture under which a sample is left out"""
+    last: float = 1e-2
+    """of what passes, under which a ray ends"""
     density_scale: float = 75.0
     """softplus of the raw density, times this, is the density: absorption per unit of length"""
     density_shift: float = 4.0
     """taken off the raw density: all begins nearly empty"""
-    rates: tuple[float, float] = (1.0, 0.2)
+    rates: tuple[float, float] = (1.5, 0.4)
     """learning rates of density and of colour, times the run's"""
     refresh: int = 100
     """steps between two looks at what is empty"""
@@ -160,7 +164,7 @@ class QuickGrid(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb"
         step = self.config.step * float((self.high - self.low).max()) / self.cells
         return Walk(
             step, self.scene.space == "contracted", thickness=step * self.config.density_scale,
-            shift=self.config.density_shift, key=key,
+            shift=self.config.density_shift, key=key, least=self.config.least, last=self.config.last,
         )  # fmt: skip
 
     def parameter_groups(self) -> list[Group]:
@@ -203,13 +207,8 @@ class QuickGrid(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb"
     def predict(self, query: Cameras) -> Prediction:
         rays = camera_rays(self.scene, query, self.device)
         seen = voxel_march(rays, self.voxels, self.walk(), self.background)
-        size = len(query), query.pinhole.height, query.pinhole.width
-        opacity = 1 - seen.through
-        depth = depth_along(self.scene, query, rays, seen.distance / opacity.clamp_min(1e-6))
-        opacity = opacity.view(size)
-        return Prediction(
-            rgb=seen.rgb.clamp(0, 1).view(*size, 3), depth=depth.where(opacity >= 0.5, torch.nan), opacity=opacity
-        )
+        rgb, depth, opacity = pictures_along(self.scene, query, rays, seen.rgb, seen.distance, seen.through)
+        return Prediction(rgb, depth, opacity=opacity)
 
     def field(
         self, points: Float[Tensor, "n 3"], directions: Float[Tensor, "n 3"]
@@ -223,18 +222,12 @@ class QuickGrid(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb"
 
 def small() -> Experiment:
     """A generated vase on two cores."""
-    training = Training(steps=2000, rate=0.5, schedule="constant", clip=0.0)
-    return _object(Config(), training, views=60, size=100)
+    training = Training(steps=1000, rate=0.5, schedule="exponential", clip=0.0)
+    return Experiment(QuickGrid, Config(), training, *object_splits("vase", 60, 100))
 
 
 def tiny() -> Experiment:
     """A few steps on a few small pictures: shows that everything runs, learns little."""
     config = Config(detail=2.0, stages=(0.7, 1.0), until=(2,), smaller=(2, 1), batch_size=64, refresh=2)
     training = Training(steps=3, rate=0.5, clip=0.0, log_every=1, validate_every=3, save_every=2)
-    return _object(config, training, views=6, size=24)
-
-
-def _object(config: Config, training: Training, views: int, size: int) -> Experiment:
-    validation = Objects("vase", max(2, views // 10), size, split="val")
-    test = Objects("vase", max(2, views // 5), size, split="test")
-    return Experiment(QuickGrid, config, training, Objects("vase", views, size), validation, test)
+    return Experiment(QuickGrid, config, training, *object_splits("vase", 6, 24))

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from unflat.data.kinds import Capture, Extent
-from unflat.data.rays import RayBatch, RayPool, camera_rays, depth_along, pixels_that_meet, pooled
+from unflat.data.rays import RayBatch, RayPool, camera_rays, pictures_along, pixels_that_meet, pooled
 from unflat.fields.colour_head import ColourHead
 from unflat.fields.planes import (
     cut_lines,
@@ -43,7 +43,7 @@ from unflat.kernels.walking import Cells, Walk, is_empty
 from unflat.method import Group, Losses, Method, Prediction
 from unflat.training.experiment import Experiment
 from unflat.training.settings import Training, seed_of
-from unflat.worlds.objects import Objects
+from unflat.worlds.objects import object_splits
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,8 @@ class Config:
     """softplus(raw - shift) times this is the density: 25 where an object's box is 3 units wide (code), ours 2"""
     density_shift: float = 10.0
     """taken off the raw density: all begins nearly empty"""
+    shown: float = 1e-4
+    """weight in the picture under which a sample is black, and no network asked (code)"""
     empty: float = 1e-4
     """opacity of a step, under which a voxel counts as empty"""
     l1_weight: tuple[float, float] = (8e-5, 4e-5)
@@ -85,6 +87,10 @@ class Config:
     """of factors and of B and the network, times the run's"""
     tenth: int = 30_000
     """steps in which rates fall to a tenth; they begin anew when the factors grow (code)"""
+
+
+THINNEST = 1e-3
+"""of `shown`: the opacity and weight under which a sample is left out altogether"""
 
 
 class TensoRF(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb", "depth", "opacity")):
@@ -146,7 +152,10 @@ class TensoRF(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb", 
     def walk(self, key: int = 0) -> Walk:
         step = self.config.step * float((self.high - self.low).double().prod() / math.prod(self.grid)) ** (1 / 3)
         thickness = step * self.config.density_scale
-        return Walk(step, self.scene.space == "contracted", thickness, self.config.density_shift, key)
+        thin = THINNEST * self.config.shown  # what is too thin for a colour yet has to become denser
+        return Walk(
+            step, self.scene.space == "contracted", thickness, self.config.density_shift, key, thinnest=thin, least=thin
+        )  # fmt: skip
 
     def colours(self, points: Float[Tensor, "m 3"], sights: Float[Tensor, "m 3"]) -> Float[Tensor, "m 3"]:
         """The products side by side, through B (eq. 5), through the network (eq. 6)."""
@@ -156,7 +165,10 @@ class TensoRF(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb", 
     def march(self, rays: Rays, key: int = 0) -> tuple[Weighed, Float[Tensor, "r 3"]]:
         """The samples that count, and the picture (eq. 10)."""
         seen = density_march(rays, self.table(self.density), self.cells, self.walk(key))
-        colours = self.colours(seen.points, rays.sights[seen.ray])
+        shown = (seen.weight.detach() > self.config.shown).nonzero()[:, 0]
+        colours = seen.points.new_zeros(len(seen.t), 3)
+        if len(shown):
+            colours = colours.index_copy(0, shown, self.colours(seen.points[shown], rays.sights[seen.ray[shown]]))
         return seen, seen.gathered(colours) + seen.through[:, None] * self.background
 
     # -- learning (section 4.3) ----------------------------------------------------------------------------------------
@@ -266,10 +278,9 @@ class TensoRF(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb", 
     def predict(self, query: Cameras) -> Prediction:
         rays = camera_rays(self.scene, query, self.device)
         seen, rgb = self.march(rays)
-        size, opacity = (len(query), query.pinhole.height, query.pinhole.width), 1 - seen.through
-        distance = seen.gathered(seen.t[:, None])[:, 0] / opacity.clamp_min(1e-6)
-        depth, opacity = depth_along(self.scene, query, rays, distance), opacity.view(size)
-        return Prediction(rgb.clamp(0, 1).view(*size, 3), depth.where(opacity >= 0.5, torch.nan), opacity=opacity)
+        distance = seen.gathered(seen.t[:, None])[:, 0]
+        rgb, depth, opacity = pictures_along(self.scene, query, rays, rgb, distance, seen.through)
+        return Prediction(rgb, depth, opacity=opacity)
 
     def field(
         self, points: Float[Tensor, "n 3"], directions: Float[Tensor, "n 3"]
@@ -297,10 +308,10 @@ def chair_cp() -> Experiment:
 def small() -> Experiment:
     """A generated vase on two cores: only what rays have touched is updated."""
     config = Config(
-        components=(8, 16), voxels=(32**3, 96**3), growths=(200, 400, 600), masks=(150, 400), batch_size=1024,
-        l1_weight=(0.0, 0.0), width=64, tenth=1500,
+        components=(8, 16), voxels=(32**3, 96**3), growths=(200, 400, 600), masks=(50, 150), batch_size=1024,
+        step=0.75, density_shift=4.0, shown=1e-3, l1_weight=(0.0, 0.0), width=64, tenth=1500,
     )  # fmt: skip
-    return _vase(config, Training(steps=1500, rate=0.02, clip=0.0), views=60, size=100)
+    return Experiment(TensoRF, config, Training(steps=1500, rate=0.04, clip=0.0), *object_splits("vase", 60, 100))
 
 
 def tiny() -> Experiment:
@@ -310,9 +321,4 @@ def tiny() -> Experiment:
         density_shift=1.0, width=16,
     )  # fmt: skip
     training = Training(steps=3, rate=0.02, clip=0.0, log_every=1, validate_every=3, save_every=2)
-    return _vase(config, training, views=6, size=24)
-
-
-def _vase(config: Config, training: Training, views: int, size: int) -> Experiment:
-    validation, test = (Objects("vase", max(2, views // 10), size, split=split) for split in ("val", "test"))
-    return Experiment(TensoRF, config, training, Objects("vase", views, size), validation, test)
+    return Experiment(TensoRF, config, training, *object_splits("vase", 6, 24))

@@ -16,19 +16,29 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from unflat.data.captures import smaller
-from unflat.data.hulls import box_of, near_object, silhouettes, visual_hull
+from unflat.data.hulls import box_of, near_object, seen_by, silhouettes, visual_hull
 from unflat.data.kinds import Capture, Extent
 from unflat.data.rays import RayBatch, RayPool, camera_rays, pictures_along, pooled
 from unflat.data.scenes import footprint
-from unflat.fields.voxels import coarse_shape, finer, finer_rows, grid_shape, kept_cells, occupied_cells, rows_within
+from unflat.fields.voxels import (
+    coarse_shape,
+    finer,
+    finer_rows,
+    grid_shape,
+    kept_cells,
+    occupied_cells,
+    places_of,
+    rows_within,
+)
 from unflat.geometry.cameras import Cameras
-from unflat.geometry.spaces import CONTRACTED, within_space
+from unflat.geometry.spaces import CONTRACTED, expanded, within_space
 from unflat.kernels.accumulators import forget_accumulators
 from unflat.kernels.clearance import clearance
 from unflat.kernels.voxel_march import Marched, Voxels, voxel_colour, voxel_march, voxel_raw
 from unflat.kernels.walking import Cells, Walk, is_empty
 from unflat.method import Group, Losses, Method, Prediction
 from unflat.training.experiment import Experiment
+from unflat.training.fitting import fitted
 from unflat.training.settings import Training, seed_of
 from unflat.worlds.objects import object_splits
 
@@ -67,12 +77,16 @@ class Config:
     """steps between two looks at what is empty"""
     empty: float = 0.01
     """opacity of a voxel in one step, under which it counts as empty"""
+    least_seen: float = 0.1
+    """share of the pictures that have to see a place of a space without end"""
     opacity_weight: float = 0.0
     """weight of the pictures' opacity, where they have one"""
 
 
 CARVED = (48, 64)
 """cells along the longest side of the box that is carved to be drawn tight, and of the tight one that is carved"""
+SEEN = 128
+"""voxels along a side of which it is asked how many pictures see them"""
 NEAR = 4
 """pixels around the object's picture that are learned from, too"""
 
@@ -122,6 +136,18 @@ class QuickGrid(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb"
         self.clear = clearance(cells)
         self.row_of = rows_within(cells, tuple(self.row_of.shape))  # type: ignore[arg-type]
 
+    @classmethod
+    def suited(cls, experiment: Experiment, data: Capture, started: bool = False) -> tuple[Experiment, dict[str, str]]:
+        if started or data.scene.space != "contracted":
+            return experiment, {}
+        emptier = "a space without end begins emptier: else it fills with haze before the cameras"
+        chosen = {
+            "config.most": (160, "a space without end: finer voxels are learned by heart"),
+            "config.density_shift": (7.0, emptier),
+            "config.least": (1e-3, emptier),
+        }
+        return fitted(experiment, chosen)
+
     # -- what is empty before learning ---------------------------------------------------------------------------------
 
     def prepare(self, data: Capture) -> None:
@@ -134,9 +160,18 @@ class QuickGrid(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb"
                 inside = visual_hull(shown, self.low, self.high, (x, y, z))
                 if cells == CARVED[0]:
                     self.low, self.high = box_of(inside, self.low, self.high)
+        if self.scene.space == "contracted":
+            inside = self._seen(data)
         side = float((self.high - self.low).max()) / (self.config.detail * footprint(data))
         self.finest = torch.tensor(min(self.config.most, round(side)))
         self._begin(inside)
+
+    def _seen(self, data: Capture) -> Bool[Tensor, "i j k"]:
+        """The cells of a space without end that enough pictures see: what few see, they explain by haze before them."""
+        shape = coarse_shape(grid_shape(self.low, self.high, SEEN))
+        half = (self.high - self.low) / torch.tensor(shape) / 2
+        places = places_of(shape, self.low + half, self.high - half)
+        return (seen_by(data, expanded(places)) >= self.config.least_seen * len(data)).view(shape)
 
     # -- learning ------------------------------------------------------------------------------------------------------
 

@@ -59,7 +59,7 @@ class Timed(Trainer):
     def _report(self, log: Any) -> None:
         before = [time.process_time(), time.perf_counter()]
         cpu, wall = (now - began - idle for now, began, idle in zip(before, self.began, self.idle, strict=True))
-        if self.step in self.every or self.step == self.training.steps:
+        if self.step in self.every or self.step == self.training.steps or cpu > self.until:
             self.look(self.step, cpu, wall)
         log.counted().clear()
         for i, now in enumerate((time.process_time(), time.perf_counter())):

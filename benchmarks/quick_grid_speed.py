@@ -57,7 +57,7 @@ def main(words: Sequence[str] | None = None) -> None:
         print(f"{line.metric:78}{line.ours:10.4g}  {line.note}")
     if options.record:
         seconds = time.perf_counter() - began
-        yardstick = " --yardstick voxel_field_fused.py" if options.part == "levels" else ""
+        yardstick = " --yardstick FILE" if options.part == "levels" else ""
         command = f"OMP_NUM_THREADS=1 python benchmarks/quick_grid_speed.py {options.part} CHAIR{yardstick} --record"
         append([replace(line, seconds=line.seconds or seconds, command=command) for line in lines])
 
@@ -166,7 +166,7 @@ def worked(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "levels": reached(points["cpu"], every_level), "wall": reached(points["wall"], every_level),
         "curve": [vars(p) for p in found.points], "psnr": last.psnr, "ssim": last.ssim, "cpu": last.cpu,
-        "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0,
     }  # fmt: skip
 
 

@@ -1,0 +1,115 @@
+"""PSNR and SSIM of radiance methods against process CPU time, on held-out views of a real capture.
+
+    OMP_NUM_THREADS=1 python benchmarks/capture_curves.py CAPTURE [--side 200] [--methods quick_grid tensorf dvgo nerf]
+        [--minutes 0.5 2 5] [--views N] [--look-at N] [--record]
+
+Each method trains with the settings of its `small()`, fitted to the capture as `unflat train` does, one thread, until
+the last of the minutes or its own last step. The clock starts at the first batch: preparation counts; importing,
+decoding, compiling and looking do not. Looked at are N views, spread over the test split (val where there is none).
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from unflat.records import Record, append
+
+METHODS = ("quick_grid", "tensorf", "dvgo", "nerf")
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    options = parser().parse_args(words)
+    if options.worker:
+        print(json.dumps(worked(options)))
+        return
+    views = f" --views {options.views}" if options.views else ""
+    command = f"OMP_NUM_THREADS=1 python benchmarks/capture_curves.py CAPTURE --side {options.side}{views} --record"
+    lines: list[Record] = []
+    for method in options.methods:
+        found = in_a_process(options, method)
+        for line in records(options, method, found):
+            print(f"{method:12}{line.metric:34}{line.ours:10.4g}  {line.note}", flush=True)
+            lines.append(replace(line, command=command))
+        if options.record:
+            append(lines)
+            lines.clear()
+
+
+def records(options: argparse.Namespace, method: str, found: dict[str, Any]) -> list[Record]:
+    """The last look before each of the times, and when levels were first reached."""
+    name = f"capture_curves, {options.data.name}, {options.side} px"
+    note = f"{found['learned']} views to learn from, {found['looked']} held out, one thread"
+    lines = []
+    for minutes in options.minutes:
+        before = [point for point in found["points"] if point["cpu"] <= 60 * minutes]
+        if before:
+            at = before[-1]
+            told = f"{note}; step {at['step']}, {at['cpu']:.0f} CPU s"
+            for metric in ("psnr", "ssim"):
+                title = f"{metric.upper()} after {minutes:g} CPU min"
+                lines.append(Record(method, name, title, at[metric], "higher", seconds=at["cpu"], note=told))
+    for level, seconds in found["levels"].items():
+        lines.append(Record(method, name, f"CPU s to {level} dB", seconds, "lower", note=note))
+    return lines
+
+
+def in_a_process(options: argparse.Namespace, method: str) -> dict[str, Any]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+    minutes = [str(m) for m in options.minutes]
+    command = [
+        sys.executable, __file__, str(options.data), "--worker", "--methods", method, "--side", str(options.side),
+        "--views", str(options.views), "--look-at", str(options.look_at), "--minutes", *minutes,
+    ]  # fmt: skip
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-3000:]}")
+    return json.loads(done.stdout.splitlines()[-1])  # type: ignore[no-any-return]
+
+
+def worked(options: argparse.Namespace) -> dict[str, Any]:
+    """One method's curve."""
+    import numpy as np
+    from capture_timing import compiled, curve, read
+
+    from unflat import catalogue
+    from unflat.data.readers.captures import read_recording, split_names
+
+    experiment = catalogue.experiment(options.methods[0], "small")
+    there = set(split_names(read_recording(options.data, "")).values())
+    held = "test" if "test" in there else "val"
+    train = read(options.data, "train", options.side, limit=options.views or None)
+    held_out = read(options.data, held, options.side)
+    held_out = held_out[np.linspace(0, len(held_out) - 1, min(options.look_at, len(held_out))).round().astype(int)]
+    experiment, _ = experiment.method.suited(experiment, train)
+    training = replace(experiment.training, threads=1)
+    compiled(experiment.method, experiment.config, replace(training, steps=2), train, held_out[:1])
+    last = 60 * max(options.minutes)
+    found = curve(experiment.method, experiment.config, training, train, held_out, every=50, until=last)
+    levels = {f"{level:g}": found.seconds_to(level) for level in (25.0, 30.0, 33.0, 35.0)}
+    return {
+        "points": [vars(point) for point in found.points], "learned": len(train), "looked": len(held_out),
+        "levels": {level: seconds for level, seconds in levels.items() if seconds is not None},
+    }  # fmt: skip
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("data", type=Path, metavar="CAPTURE")
+    made.add_argument("--side", type=int, default=200, help="pixels of the longer side")
+    made.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    made.add_argument("--minutes", nargs="+", type=float, default=[0.5, 2, 5], help="of process CPU time")
+    made.add_argument("--views", type=int, default=0, help="learn from so many of the first views; 0: from all")
+    made.add_argument("--look-at", type=int, default=8, help="held-out views")
+    made.add_argument("--record", action="store_true", help="append the figures to benchmarks/results")
+    made.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    return made
+
+
+if __name__ == "__main__":
+    main()

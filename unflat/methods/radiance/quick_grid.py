@@ -168,10 +168,12 @@ class QuickGrid(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb"
 
     def _seen(self, data: Capture) -> Bool[Tensor, "i j k"]:
         """The cells of a space without end that enough pictures see: what few see, they explain by haze before them."""
-        shape = coarse_shape(grid_shape(self.low, self.high, SEEN))
-        half = (self.high - self.low) / torch.tensor(shape) / 2
-        places = places_of(shape, self.low + half, self.high - half)
-        return (seen_by(data, expanded(places)) >= self.config.least_seen * len(data)).view(shape)
+        low, high = self.low.cpu(), self.high.cpu()
+        shape = coarse_shape(grid_shape(low, high, SEEN))
+        half = (high - low) / torch.tensor(shape) / 2
+        places = places_of(shape, low + half, high - half)
+        seen = seen_by(data, expanded(places)) >= self.config.least_seen * len(data)
+        return seen.view(shape).to(self.low.device)
 
     # -- learning ------------------------------------------------------------------------------------------------------
 

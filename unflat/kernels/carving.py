@@ -4,8 +4,7 @@ One function with two back ends: a loop in numba that leaves a cell as soon as o
 readable PyTorch twin, which is its oracle and runs everywhere else.
 """
 
-from functools import cache
-from typing import Any
+from functools import partial
 
 import numpy as np
 import torch
@@ -15,6 +14,9 @@ from torch import Tensor
 from unflat.geometry.cameras import Pinhole
 from unflat.geometry.lenses import Lens
 from unflat.geometry.rotations import Rigid
+from unflat.kernels.loops import compiled_loops
+
+_loops = partial(compiled_loops, "carving_cpu")
 
 
 def carve(
@@ -31,13 +33,13 @@ def carve(
     king moves. A cell is ruled out where its centre falls on a pixel that is further from the object than the cell
     reaches. What lies beside the picture or behind the camera is not ruled out.
     """
-    loop = _loop()
+    loops = _loops()
     pose = torch.cat([camera_from_scene.rotation, camera_from_scene.translation[:, None]], 1).float()
-    if loop is None or inside.device.type != "cpu" or isinstance(pinhole, Lens):
+    if loops is None or inside.device.type != "cpu" or isinstance(pinhole, Lens):
         carve_torch(inside, low, high, silhouette, camera_from_scene, pinhole)
         return
     lens = np.array([pinhole.fx, pinhole.fy, pinhole.cx, pinhole.cy], np.float32)
-    loop(inside.numpy(), low.numpy(), high.numpy(), silhouette.numpy(), pose.contiguous().numpy(), lens)
+    loops.carve(inside.numpy(), low.numpy(), high.numpy(), silhouette.numpy(), pose.contiguous().numpy(), lens)
 
 
 def carve_torch(
@@ -61,14 +63,3 @@ def carve_torch(
     column, row = (pixel[seen, axis].long() for axis in (0, 1))
     out = cell[seen][silhouette[row, column] > reach[seen]]
     inside[out[:, 0], out[:, 1], out[:, 2]] = False
-
-
-@torch.compiler.disable
-@cache
-def _loop() -> Any:
-    """The compiled loop, or None without numba."""
-    try:
-        from unflat.kernels import carving_cpu
-    except ModuleNotFoundError:
-        return None
-    return carving_cpu.carve

@@ -3,13 +3,16 @@
 One function with two back ends: two passes over the grid in numba (CPU), and the readable PyTorch twin.
 """
 
-from functools import cache
-from typing import Any
+from functools import partial
 
 import torch
 from jaxtyping import Bool, UInt8
 from torch import Tensor
 from torch.nn.functional import max_pool3d
+
+from unflat.kernels.loops import compiled_loops
+
+_loops = partial(compiled_loops, "clearance_cpu")
 
 FURTHEST = 255
 """cells: larger distances count as this"""
@@ -17,11 +20,11 @@ FURTHEST = 255
 
 def clearance(occupied: Bool[Tensor, "i j k"]) -> UInt8[Tensor, "i j k"]:
     """Cells to the nearest occupied one, counted as a king moves; 0 in it. Without any, `FURTHEST` everywhere."""
-    loop = _loop()
-    if occupied.device.type != "cpu" or loop is None:
+    loops = _loops()
+    if occupied.device.type != "cpu" or loops is None:
         return clearance_torch(occupied)
     distance = torch.empty(occupied.shape, dtype=torch.uint8)
-    loop(occupied.contiguous().numpy(), distance.numpy())
+    loops.fill(occupied.contiguous().numpy(), distance.numpy())
     return distance
 
 
@@ -33,14 +36,3 @@ def clearance_torch(occupied: Bool[Tensor, "i j k"]) -> UInt8[Tensor, "i j k"]:
         distance[(grown[0] > 0) & (distance == FURTHEST)] = cells
         grown = max_pool3d(grown, 3, 1, 1)
     return distance
-
-
-@torch.compiler.disable
-@cache
-def _loop() -> Any:
-    """The compiled loop, or None without numba."""
-    try:
-        from unflat.kernels import clearance_cpu
-    except ModuleNotFoundError:
-        return None
-    return clearance_cpu.fill

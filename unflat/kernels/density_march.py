@@ -7,7 +7,7 @@ everywhere else. What both do stands in `kernels.walking`. The raw density of a 
 point.
 """
 
-from functools import cache
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,8 +17,11 @@ from torch import Tensor
 
 from unflat.geometry.spaces import Rays
 from unflat.kernels.lookup import Box, Gradients, Table, field_of, kind_of, looked_up_torch, tables_of
+from unflat.kernels.loops import compiled_loops
 from unflat.kernels.threads import pieces, side_by_side
 from unflat.kernels.walking import Cells, Walk, composited, met, points_at, raw_at
+
+_loops = partial(compiled_loops, "density_march_cpu")
 
 ROOM = 16
 """samples a ray for which there is room at first; where it is not enough, twice as many"""
@@ -65,17 +68,6 @@ def density_march_torch(rays: Rays, density: Table, cells: Cells, walk: Walk) ->
 
 
 # -- the loops ---------------------------------------------------------------------------------------------------------
-
-
-@torch.compiler.disable
-@cache
-def _loops() -> Any:
-    """The module of compiled loops, or None without numba."""
-    try:
-        from unflat.kernels import density_march_cpu
-    except ModuleNotFoundError:
-        return None
-    return density_march_cpu
 
 
 class _March(torch.autograd.Function):

@@ -4,8 +4,7 @@ One function with two back ends: a loop in numba (CPU) and the readable PyTorch 
 `geometry.meshes.vertex_normals` has the same normals with gradient. Corners run counter-clockwise seen from outside.
 """
 
-from functools import cache
-from typing import Any
+from functools import partial
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -13,6 +12,9 @@ from torch import Tensor
 
 from unflat.geometry.depth import cross
 from unflat.geometry.meshes import vertex_normals
+from unflat.kernels.loops import compiled_loops
+
+_numba_loop = partial(compiled_loops, "facing_cpu")
 
 
 def facing(
@@ -40,21 +42,10 @@ def facing_numba(
     vertices: Float[Tensor, "b v 3"], triangles: Int[Tensor, "t 3"]
 ) -> tuple[Float[Tensor, "b v 3"], Bool[Tensor, "b t"]]:
     """The loop that a CPU runs, serial over its batch."""
-    loop = _numba_loop()
-    if loop is None:
+    loops = _numba_loop()
+    if loops is None:
         raise ModuleNotFoundError("the numba back end needs numba: pip install 'unflat[fast]'")
     normals = torch.zeros_like(vertices)
     front = torch.empty((len(vertices), len(triangles)), dtype=torch.bool)
-    loop(vertices.numpy(), triangles.numpy(), normals.numpy(), front.numpy())
+    loops.face(vertices.numpy(), triangles.numpy(), normals.numpy(), front.numpy())
     return normals, front
-
-
-@torch.compiler.disable
-@cache
-def _numba_loop() -> Any:
-    """The compiled loop, or None without numba."""
-    try:
-        from unflat.kernels import facing_cpu
-    except ModuleNotFoundError:
-        return None
-    return facing_cpu.face

@@ -5,13 +5,17 @@ and torch's own two operations, which are the oracle and run everywhere else. Th
 often; in bfloat16, where torch's gradient of a norm with channels innermost is slow, they take a fifth of its time.
 """
 
-from functools import cache
+from functools import partial
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import group_norm, leaky_relu
+
+from unflat.kernels.loops import compiled_loops
+
+_loops = partial(compiled_loops, "group_norm_cpu")
 
 FEW_THREADS = 2
 """the loop is serial; with more threads than these torch's parallel operations are as fast"""
@@ -104,14 +108,3 @@ def _flat(x: Tensor) -> Any:
 
 def _array(x: Tensor) -> Any:
     return x.detach().contiguous().numpy()
-
-
-@torch.compiler.disable
-@cache
-def _loops() -> Any:
-    """The module of the compiled loops, or None without numba."""
-    try:
-        from unflat.kernels import group_norm_cpu
-    except ModuleNotFoundError:
-        return None
-    return group_norm_cpu

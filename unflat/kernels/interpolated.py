@@ -7,12 +7,15 @@ A value divided by z is affine on the screen. So the weights of a triangle's cor
 opposite to them, divided by the corners' depths and by their sum. Areas are taken from differences: nothing cancels.
 """
 
-from functools import cache
-from typing import Any
+from functools import partial
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+from unflat.kernels.loops import compiled_loops
+
+_numba_loop = partial(compiled_loops, "interpolated_cpu")
 
 
 def interpolated(
@@ -75,20 +78,9 @@ def interpolated_numba(
     attributes: Float[Tensor, "n v c"],
 ) -> Float[Tensor, "b h w c"]:
     """The loop that a CPU runs, serial over its batch."""
-    loop = _numba_loop()
-    if loop is None:
+    loops = _numba_loop()
+    if loops is None:
         raise ModuleNotFoundError("the numba back end needs numba: pip install 'unflat[fast]'")
     values = torch.empty((*seen.shape, attributes.shape[-1]), dtype=attributes.dtype)
-    loop(corners.numpy(), triangles.numpy(), seen.int().numpy(), attributes.numpy(), values.numpy())
+    loops.interpolate(corners.numpy(), triangles.numpy(), seen.int().numpy(), attributes.numpy(), values.numpy())
     return values
-
-
-@torch.compiler.disable
-@cache
-def _numba_loop() -> Any:
-    """The compiled loop, or None without numba."""
-    try:
-        from unflat.kernels import interpolated_cpu
-    except ModuleNotFoundError:
-        return None
-    return interpolated_cpu.interpolate

@@ -12,7 +12,7 @@ Each has loops in numba (CPU), whose gradients hold the touched entries, and a r
 """
 
 from collections.abc import Sequence
-from functools import cache
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +21,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from unflat.kernels.accumulators import Accumulator, accumulator
+from unflat.kernels.loops import compiled_loops
 from unflat.kernels.threads import pieces, side_by_side
+
+_loops = partial(compiled_loops, "lookup_cpu")
 
 AXES = ((0, 1), (0, 2), (1, 2))
 """the axes of each pair's plane, rows first"""
@@ -140,17 +143,6 @@ def grid_corners(
 
 
 # -- the loops ---------------------------------------------------------------------------------------------------------
-
-
-@torch.compiler.disable
-@cache
-def _loops() -> Any:
-    """The module of compiled loops, or None without numba."""
-    try:
-        from unflat.kernels import lookup_cpu
-    except ModuleNotFoundError:
-        return None
-    return lookup_cpu
 
 
 def field_of(kind: Any, tables: Sequence[Any]) -> tuple[str, tuple[Any, ...]]:

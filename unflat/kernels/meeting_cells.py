@@ -3,27 +3,29 @@
 One function with two back ends: a loop in numba that jumps over what is empty (CPU), and the readable PyTorch twin.
 """
 
-from functools import cache
-from typing import Any
+from functools import partial
 
 import torch
 from jaxtyping import Bool
 from torch import Tensor
 
 from unflat.geometry.spaces import Rays
+from unflat.kernels.loops import compiled_loops
 from unflat.kernels.walking import Cells, Walk, is_empty, points_at, within_limits
+
+_loops = partial(compiled_loops, "meeting_cells_cpu")
 
 
 @torch.no_grad()
 def meet(rays: Rays, cells: Cells, walk: Walk) -> Bool[Tensor, "r"]:
     """Whether a walk of each ray has a sample where something may be; of `walk`, its step and space count."""
-    loop = _loop()
-    if loop is None or rays.near.device.type != "cpu":
+    loops = _loops()
+    if loops is None or rays.near.device.type != "cpu":
         return meet_torch(rays, cells, walk)
     found = torch.empty(len(rays), dtype=torch.bool)
     walked = (rays.origins, rays.directions, rays.near, rays.far, cells.clear, cells.low, cells.high)
     arrays = (part.contiguous().numpy() for part in walked)
-    loop(*arrays, torch.tensor(walk.step).numpy()[()], walk.contracted, found.numpy())
+    loops.look(*arrays, torch.tensor(walk.step).numpy()[()], walk.contracted, found.numpy())
     return found
 
 
@@ -38,14 +40,3 @@ def meet_torch(rays: Rays, cells: Cells, walk: Walk) -> Bool[Tensor, "r"]:
         found |= (t < t1) & ~is_empty(points_at(rays, t, walk), cells)
         t = t + walk.onwards(rays, t)
     return found
-
-
-@torch.compiler.disable
-@cache
-def _loop() -> Any:
-    """The compiled loop, or None without numba."""
-    try:
-        from unflat.kernels import meeting_cells_cpu
-    except ModuleNotFoundError:
-        return None
-    return meeting_cells_cpu.look

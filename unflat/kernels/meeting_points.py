@@ -9,7 +9,7 @@ however steeply it is seen.
 """
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -17,6 +17,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from unflat.geometry.cameras import Pinhole
+from unflat.kernels.loops import compiled_loops
+
+_loops = partial(compiled_loops, "meeting_points_cpu")
 
 EDGE_ON = 1e-3
 """a plane whose nearness changes less than this along a ray is seen edge-on: no stable intersection"""
@@ -136,14 +139,3 @@ def _rays(camera: Pinhole) -> tuple[Any, Any]:
     """x of the columns and y of the rows at depth 1."""
     rays = camera.rays()
     return rays[0, :, 0].contiguous().numpy(), rays[:, 0, 1].contiguous().numpy()
-
-
-@torch.compiler.disable
-@cache
-def _loops() -> Any:
-    """The module of the compiled loops, or None without numba."""
-    try:
-        from unflat.kernels import meeting_points_cpu
-    except ModuleNotFoundError:
-        return None
-    return meeting_points_cpu

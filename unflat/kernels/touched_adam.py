@@ -5,15 +5,17 @@ keeps its value to the bit, where ordinary Adam would move it on by old gradient
 masked).
 """
 
-from functools import cache, lru_cache
-from typing import Any
+from functools import lru_cache, partial
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from unflat.kernels.loops import compiled_loops
 from unflat.kernels.threads import pieces, side_by_side
+
+_loops = partial(compiled_loops, "touched_adam_cpu")
 
 COUNTED = 4096
 """updates of a row after which the corrections for a young mean are as good as 1"""
@@ -39,8 +41,8 @@ def update_rows(
     `mean` and `square` are the running means of the gradient and of its square, `count` (int32) how often each row was
     updated; `scales` are factors on the rate.
     """
-    loop = _loop()
-    if table.device.type == "cpu" and table.dtype == torch.float32 and loop is not None:
+    loops = _loops()
+    if table.device.type == "cpu" and table.dtype == torch.float32 and loops is not None:
         held = [part.detach().numpy() for part in (table, mean, square, count)]
         rows, given = touched.numpy(), gradient.contiguous().numpy()
         numbers = (np.float32(rate), np.float32(betas[0]), np.float32(betas[1]), np.float32(eps))
@@ -48,7 +50,7 @@ def update_rows(
 
         def update(piece: tuple[int, int]) -> None:
             a, b = piece
-            loop(rows[a:b], given[a:b], *held, *numbers, *_corrections(betas), factors)
+            loops.update(rows[a:b], given[a:b], *held, *numbers, *_corrections(betas), factors)
 
         side_by_side(update, pieces(len(rows)))
         return
@@ -57,11 +59,10 @@ def update_rows(
 
 def all_different(rows: Int[Tensor, "n"], count: Int[Tensor, "rows"]) -> bool:
     """Whether no row is named twice. `count` is used to mark what was seen, and is afterwards as it was."""
-    if rows.device.type != "cpu" or _loop() is None:
+    loops = _loops()
+    if rows.device.type != "cpu" or loops is None:
         return len(torch.unique(rows)) == len(rows)
-    from unflat.kernels import touched_adam_cpu
-
-    return bool(touched_adam_cpu.differ(rows.numpy(), count.numpy()))
+    return bool(loops.differ(rows.numpy(), count.numpy()))
 
 
 @torch.no_grad()
@@ -95,14 +96,3 @@ def _corrections(betas: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
     age[0] = 1
     b1, b2 = betas
     return (1 / (1 - b1**age)).astype(np.float32), (1 / (1 - b2**age)).astype(np.float32)
-
-
-@torch.compiler.disable
-@cache
-def _loop() -> Any:
-    """The compiled loop, or None without numba."""
-    try:
-        from unflat.kernels import touched_adam_cpu
-    except ModuleNotFoundError:
-        return None
-    return touched_adam_cpu.update

@@ -11,12 +11,16 @@ the screen. The triangle of the greatest nearness in single precision wins, the 
 sides of a triangle are seen; one whose projection has no area, or that reaches behind the camera, is not.
 """
 
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+from unflat.kernels.loops import compiled_loops
+
+_numba_loop = partial(compiled_loops, "visible_triangles_cpu")
 
 EDGE = 1e-3
 """how far outside an edge a pixel centre may lie: in pixels along its row or column, and in heights of the triangle"""
@@ -95,23 +99,12 @@ def visible_triangles_numba(
     corners: Float[Tensor, "b v 3"], triangles: Int[Tensor, "t 3"], height: int, width: int
 ) -> Int[Tensor, "b h w"]:
     """The loop that a CPU runs. Serial over its batch: see the note on threads in kernels/threads.py."""
-    loop = _numba_loop()
-    if loop is None:
+    loops = _numba_loop()
+    if loops is None:
         raise ModuleNotFoundError("the numba back end needs numba: pip install 'unflat[fast]'")
     seen = torch.empty((len(corners), height, width), dtype=torch.int32)
-    loop(corners.numpy(), triangles.numpy(), seen.numpy(), EDGE, THIN)
+    loops.visit(corners.numpy(), triangles.numpy(), seen.numpy(), EDGE, THIN)
     return seen
-
-
-@torch.compiler.disable
-@cache
-def _numba_loop() -> Any:
-    """The compiled loop, or None without numba."""
-    try:
-        from unflat.kernels import visible_triangles_cpu
-    except ModuleNotFoundError:
-        return None
-    return visible_triangles_cpu.visit
 
 
 @torch.compiler.disable

@@ -10,7 +10,7 @@ is left out, and so is what would weigh as little as `least` in the picture. Col
 between the voxels. A ray ends when less than `last` would pass.
 """
 
-from functools import cache
+from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -23,8 +23,11 @@ from unflat.geometry.spaces import Rays
 from unflat.geometry.spherical_harmonics import harmonics
 from unflat.kernels.accumulators import accumulator, flattened
 from unflat.kernels.lookup import grid_corners
+from unflat.kernels.loops import compiled_loops
 from unflat.kernels.threads import pieces, side_by_side
 from unflat.kernels.walking import Cells, Walk, composited, met, points_at, raw_at
+
+_loops = partial(compiled_loops, "voxel_march_cpu")
 
 ROOM = 16
 """samples a ray for which there is room at first; where it is not enough, twice as many"""
@@ -91,17 +94,6 @@ def voxel_raw(points: Float[Tensor, "n 3"], voxels: Voxels) -> Float[Tensor, "n"
 
 
 # -- the loops ---------------------------------------------------------------------------------------------------------
-
-
-@torch.compiler.disable
-@cache
-def _loops() -> Any:
-    """The module of compiled loops, or None without numba."""
-    try:
-        from unflat.kernels import voxel_march_cpu
-    except ModuleNotFoundError:
-        return None
-    return voxel_march_cpu
 
 
 class _March(torch.autograd.Function):

@@ -74,7 +74,6 @@ def in_a_process(options: argparse.Namespace, method: str) -> dict[str, Any]:
 
 def worked(options: argparse.Namespace) -> dict[str, Any]:
     """One method's curve."""
-    import numpy as np
     from capture_timing import compiled, curve, read
 
     from unflat import catalogue
@@ -84,8 +83,7 @@ def worked(options: argparse.Namespace) -> dict[str, Any]:
     there = set(split_names(read_recording(options.data, "")).values())
     held = "test" if "test" in there else "val"
     train = read(options.data, "train", options.side, limit=options.views or None)
-    held_out = read(options.data, held, options.side)
-    held_out = held_out[np.linspace(0, len(held_out) - 1, min(options.look_at, len(held_out))).round().astype(int)]
+    held_out = read(options.data, held, options.side).spread(options.look_at)
     experiment, _ = experiment.method.suited(experiment, train)
     training = replace(experiment.training, threads=1)
     compiled(experiment.method, experiment.config, replace(training, steps=2), train, held_out[:1])

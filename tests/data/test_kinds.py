@@ -49,6 +49,12 @@ def test_neighbours_share_memory() -> None:
     assert np.shares_memory(found[1:].pixels, found.pixels)
 
 
+@pytest.mark.parametrize(("most", "chosen"), [(1, [0]), (2, [0, 2]), (3, [0, 1, 2]), (9, [0, 1, 2])])
+def test_some_over_all_of_the_pictures(most: int, chosen: list[int]) -> None:
+    all_of_them = capture()
+    assert list(all_of_them.spread(most).names) == [all_of_them.names[i] for i in chosen]
+
+
 def test_a_camera_is_asked_with_the_inverse_of_its_pose() -> None:
     cameras = capture().cameras(1)
     assert torch.equal(

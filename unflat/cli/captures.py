@@ -132,13 +132,9 @@ def _written(options: ObjectsOptions) -> list[Path]:
 
     from unflat.outputs.mesh import in_world, write_glb
     from unflat.outputs.video import write_video
-    from unflat.worlds.objects import Objects
+    from unflat.worlds.objects import object_splits
 
-    views: dict[Literal["train", "val", "test"], int] = {
-        "train": options.views, "val": max(2, options.views // 10), "test": max(2, options.views // 5),
-    }  # fmt: skip
-    shape = _shape(options.shape)
-    sets = [Objects(shape, count, options.size, options.seed, split) for split, count in views.items()]
+    sets = object_splits(_shape(options.shape), options.views, options.size, options.seed)
     written = [one.write(options.out) for one in sets]
     one = sets[0]
     world = one.world_from_scene

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from unflat import catalogue
 from unflat.cli.parsing import Count, Flag, Folder, MaybeData, Run, Text, only_json, parsed, print_json
-from unflat.cli.sources import held_out_of, photos_of, spread
+from unflat.cli.sources import held_out_of, photos_of
 
 if TYPE_CHECKING:
     from unflat.data.kinds import Capture
@@ -112,7 +112,7 @@ def _on_capture(options: EvaluateOptions, header: dict[str, Any], method: "Metho
     network = None if options.lpips is None else LPIPS.load(options.lpips, options.backbone).to(options.device)
     held_out = held_out_of(header, options.data, side=options.side, reader=options.reader)
     if options.limit is not None:
-        held_out = spread(held_out, options.limit)
+        held_out = held_out.spread(options.limit)
     look = None
     if options.pictures is not None:
         from unflat.outputs.comparisons import Comparisons

@@ -134,13 +134,13 @@ def capture_of(
 def _generated_object(data: str, shape: str, count: str, split: "Split", side: int) -> "Capture":
     from dataclasses import replace
 
-    from unflat.worlds.objects import Objects
+    from unflat.worlds.objects import object_splits
 
     if count and not count.isdecimal():
         raise ValueError(f"{data}: after the colon comes how many pictures, as in {shape}:{OBJECT_VIEWS}")
     views = int(count) if count else OBJECT_VIEWS
-    of_split = {"train": views, "val": max(2, views // 10), "test": max(2, views // 5)}
-    capture = Objects(shape, of_split[split], side, split=split).capture()
+    one = next(one for one in object_splits(shape, views, side) if one.split == split)
+    capture = one.capture()
     return replace(capture, origin={"source": data, "split": split, "side": side})
 
 
@@ -160,17 +160,11 @@ def learned_and_validating(
     if tiny:
         side = min(side or TINY_SIDE, TINY_SIDE)
     learned = capture_of(data, "train", side=side, reader=reader, space=space)
-    learned = spread(learned, TINY_VIEWS) if tiny else learned
+    learned = learned.spread(TINY_VIEWS) if tiny else learned
     if "val" not in splits_of(data, reader):
         return learned, None
-    return learned, spread(capture_of(data, "val", side=side, reader=reader, space=space), 2 if tiny else VALIDATED)
-
-
-def spread(capture: "Capture", most: int) -> "Capture":
-    """At most so many of the pictures, over all of them."""
-    if len(capture) <= most:
-        return capture
-    return capture[np.linspace(0, len(capture) - 1, most).round().astype(int)]
+    validating = capture_of(data, "val", side=side, reader=reader, space=space)
+    return learned, validating.spread(2 if tiny else VALIDATED)
 
 
 def held_out_of(header: dict[str, Any], data: str, *, side: int | None = None, reader: str = "") -> "Capture":

@@ -227,6 +227,12 @@ class Capture:
         """The cameras without the pictures."""
         return Viewpoints(self.pinholes, self.scene_from_camera, self.names)
 
+    def spread(self, most: int) -> "Capture":
+        """At most so many of the pictures, over all of them."""
+        if len(self) <= most:
+            return self
+        return self[np.linspace(0, len(self) - 1, most).round().astype(int)]
+
     def __getitem__(self, index: slice | np.ndarray | list[int]) -> "Capture":
         """Some of the pictures. A slice of step one shares the pixels' memory, anything else copies."""
         chosen = np.arange(len(self))[index]

@@ -66,7 +66,7 @@ class PictureChecks:
 
 def check_pictures(capture: Capture) -> PictureChecks:
     """Compare the pictures with one another through their cameras; about 400 pixels a side are enough for it."""
-    checked = capture[np.linspace(0, len(capture) - 1, min(len(capture), VIEWS)).round().astype(int)]
+    checked = capture.spread(VIEWS)
     parts = (_points(checked), _depth(checked), _hull(checked), _lines(checked))
     return PictureChecks(
         {name: value for part in parts for name, value in part.figures.items()},

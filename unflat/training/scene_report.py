@@ -65,7 +65,7 @@ def report(
     pairs: dict[str, Path] = {}
     if held_out is not None:
         seen["test"] = held_out.viewpoints
-        evaluation, pairs = _compared(captured, _spread(held_out, pictures), out / "held_out", progress)
+        evaluation, pairs = _compared(captured, held_out.spread(pictures), out / "held_out", progress)
     points = None if held_out is None else held_out.points
     rig = save_png(out / "rig.png", draw_rig(seen, captured.scene, points))
     walk: list[Path] = []
@@ -105,12 +105,6 @@ def _compared(
 
     evaluation = evaluate_capture(captured.method, pictures, look=look)
     return evaluation, {pictures.names[index]: file for index, file in comparisons.files.items()}
-
-
-def _spread(capture: Capture, most: int) -> Capture:
-    if len(capture) <= most:
-        return capture
-    return capture[np.linspace(0, len(capture) - 1, most).round().astype(int)]
 
 
 def _usual_side(captured: Captured) -> int:

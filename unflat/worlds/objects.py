@@ -196,12 +196,12 @@ class Objects:
         return Capture(pixels, [camera] * len(poses), poses, names, scene, depth=depth, normals=normals)
 
 
-def object_splits(shape: str, views: int, size: int) -> tuple[Objects, Objects, Objects]:
+def object_splits(shape: str, views: int, size: int, seed: int = 0) -> tuple[Objects, Objects, Objects]:
     """An object to learn from, to validate and to test: a tenth and a fifth as many pictures, from elsewhere."""
     return (
-        Objects(shape, views, size),
-        Objects(shape, max(2, views // 10), size, split="val"),
-        Objects(shape, max(2, views // 5), size, split="test"),
+        Objects(shape, views, size, seed),
+        Objects(shape, max(2, views // 10), size, seed, "val"),
+        Objects(shape, max(2, views // 5), size, seed, "test"),
     )
 
 

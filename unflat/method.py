@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from unflat.data.kinds import Extent, Photos
+from unflat.data.kinds import Extent, Photos, Scene
 from unflat.geometry.cameras import Cameras
 from unflat.geometry.meshes import Mesh
 from unflat.rendering.shading import Light as Light  # part of this interface
@@ -146,6 +146,13 @@ class Method(nn.Module):
         super().__init__()
         self.config = config
         self.extent = extent
+
+    @property
+    def scene(self) -> Scene:
+        """Of a method that learns one: how it lies. ValueError if the extent has none."""
+        if self.extent.scene is None:
+            raise ValueError(f"{type(self).__name__} needs the extent of a capture, which has a scene")
+        return self.extent.scene
 
     @property
     def device(self) -> torch.device:

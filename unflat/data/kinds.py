@@ -10,6 +10,7 @@ import numpy as np
 from unflat.data.viewpoints import Viewpoints
 from unflat.geometry.cameras import Cameras, Pinhole
 from unflat.geometry.similarities import Similarity
+from unflat.geometry.spaces import CONTRACTED
 
 Space = Literal["box", "contracted", "ndc"]
 
@@ -39,6 +40,17 @@ class Scene:
     world_rotation: tuple[float, ...] = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
     """row by row"""
     world_shift: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+    @property
+    def limits(self) -> tuple[float, float, float, float, float, float]:
+        """Of what a grid has to hold, in the coordinates that rays are walked in: the box, or all of contracted space.
+        Least x, y, z, then largest."""
+        return CONTRACTED if self.space == "contracted" else self.box
+
+    @property
+    def backdrop(self) -> tuple[float, float, float]:
+        """What a field is drawn before: the background, or grey behind pictures that have no such place."""
+        return GREY if self.background is None else self.background
 
     @property
     def world_from_scene(self) -> Similarity:
@@ -216,7 +228,7 @@ class Capture:
     def rgb(self, index: int) -> np.ndarray:
         """float32 [h, w, 3] in [0, 1]: a picture, laid on the scene's background where it is transparent."""
         pixels = self.picture(index).astype(np.float32) / 255
-        return pixels if not self.has_alpha else on_background(pixels, self.scene.background)
+        return pixels if not self.has_alpha else on_background(pixels, self.scene.backdrop)
 
     def cameras(self, index: int) -> Cameras:
         """The camera of one picture, to be asked for."""
@@ -253,7 +265,7 @@ class Capture:
         )
 
 
-WHITE = (1.0, 1.0, 1.0)
+WHITE, GREY = (1.0, 1.0, 1.0), (0.5, 0.5, 0.5)
 
 
 def on_background(pixels: np.ndarray, background: tuple[float, float, float] | None) -> np.ndarray:

@@ -4,20 +4,22 @@ A batch is a function of the seed and the step: pixels are drawn epoch by epoch 
 so nothing is shuffled in memory and a resumed run draws what the unbroken one would have drawn.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from unflat.data.batches import hashed
-from unflat.data.kinds import Capture, Scene
+from unflat.data.kinds import Capture, Scene, on_background
 from unflat.geometry.cameras import Cameras
 from unflat.geometry.lenses import Lens
 from unflat.geometry.spaces import Rays, window_depth, window_rays
+from unflat.kernels.meeting_cells import meet
+from unflat.kernels.walking import Cells, Walk
 
 ROUNDS = 4
 """of the Feistel network: two are no permutation to speak of, four pass for one"""
@@ -69,8 +71,7 @@ class RayPool:
         colours = capture.pixels[pixels].astype(np.float32) * np.float32(1 / 255)
         opacity = colours[:, 3:] if capture.has_alpha else None
         if opacity is not None:
-            behind = np.asarray(capture.scene.background or (1.0, 1.0, 1.0), np.float32)
-            colours = colours[:, :3] * opacity + (1 - opacity) * behind
+            colours = on_background(colours, capture.scene.backdrop)
         local = self._local(pixels - capture.first[picture], picture)
         return RayBatch(
             into_space(
@@ -188,11 +189,12 @@ def _pooled(
         step += 1
 
 
-def pixels_that_meet(pool: RayPool, meets: Callable[[Rays], Bool[Tensor, "r"]]) -> Int[np.ndarray, "m"]:
-    """Numbers of the usable pixels whose rays meet something."""
+def pixels_that_meet(pool: RayPool, cells: Cells, walk: Walk) -> Int[np.ndarray, "m"]:
+    """Numbers of the usable pixels whose rays, walked so, have a sample where something may be."""
+    cells = Cells(*(part.cpu() for part in cells))  # as the rays of a pool are
     among = np.arange(len(pool)) if pool.usable is None else pool.usable
     pieces = np.array_split(among, max(1, len(among) // PIECE))
-    return np.concatenate([piece[meets(pool.batch(piece).rays).numpy()] for piece in pieces])
+    return np.concatenate([piece[meet(pool.batch(piece).rays, cells, walk).numpy()] for piece in pieces])
 
 
 def of_one_picture(

@@ -24,12 +24,11 @@ from unflat.data.rays import RayBatch, RayPool, camera_rays, pictures_along, pix
 from unflat.fields.colour_head import ColourHead
 from unflat.fields.voxels import coarse_shape, finer, kept_cells, occupied_cells, places_of, shape_of
 from unflat.geometry.cameras import Cameras
-from unflat.geometry.spaces import CONTRACTED, Rays, expanded, within_space
+from unflat.geometry.spaces import Rays, expanded, within_space
 from unflat.kernels.accumulators import forget_accumulators
 from unflat.kernels.clearance import clearance
 from unflat.kernels.density_march import Weighed, density_march
 from unflat.kernels.lookup import Box, Voxels, looked_up
-from unflat.kernels.meeting_cells import meet
 from unflat.kernels.walking import Cells, Walk, is_empty
 from unflat.method import Group, Losses, Method, Prediction
 from unflat.training.experiment import Experiment
@@ -88,11 +87,8 @@ class DVGO(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb", "de
 
     def __init__(self, config: Config, extent: Extent) -> None:
         super().__init__(config, extent)
-        if extent.scene is None:
-            raise ValueError("DVGO needs the extent of a capture, which has a scene")
-        self.scene = extent.scene
-        box = torch.tensor(CONTRACTED if self.scene.space == "contracted" else self.scene.box)
-        self.register_buffer("background", torch.tensor(self.scene.background or (0.5, 0.5, 0.5)))
+        box = torch.tensor(self.scene.limits)
+        self.register_buffer("background", torch.tensor(self.scene.backdrop))
         self.register_buffer("fine", torch.tensor(0))
         self.head = ColourHead(config.features, 0, config.octaves, config.width)
         self._begin(box[:3].clone(), box[3:].clone(), config.voxels[0], channels=3)
@@ -128,7 +124,7 @@ class DVGO(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb", "de
 
     def batches(self, data: Capture, step: int, seed: int) -> Iterator[RayBatch]:
         pool = RayPool(data)
-        among = pixels_that_meet(pool, lambda rays: meet(rays, self.cells, self.walk())) if self.fine else None
+        among = pixels_that_meet(pool, self.cells, self.walk()) if self.fine else None
         return pooled(pool, self.config.batch_size, seed=seed, start=step, among=among)
 
     # -- the field (section 3) -----------------------------------------------------------------------------------------

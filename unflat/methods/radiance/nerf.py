@@ -92,9 +92,6 @@ class NeRF(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb", "de
 
     def __init__(self, config: Config, extent: Extent) -> None:
         super().__init__(config, extent)
-        if extent.scene is None:
-            raise ValueError("NeRF needs the extent of a capture, which has a scene")
-        self.scene = extent.scene
         self.spacing: Spacing = "piecewise" if self.scene.space == "contracted" else "linear"
         # where there is no background, what is seen last hides all that is behind it
         self.last_sample: LastSample = "opaque" if self.scene.background is None else "finite"

@@ -31,7 +31,7 @@ from unflat.fields.voxels import (
     rows_within,
 )
 from unflat.geometry.cameras import Cameras
-from unflat.geometry.spaces import CONTRACTED, expanded, within_space
+from unflat.geometry.spaces import expanded, within_space
 from unflat.kernels.accumulators import forget_accumulators
 from unflat.kernels.clearance import clearance
 from unflat.kernels.voxel_march import Marched, Voxels, voxel_colour, voxel_march, voxel_raw
@@ -105,15 +105,12 @@ class QuickGrid(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb"
 
     def __init__(self, config: Config, extent: Extent) -> None:
         super().__init__(config, extent)
-        if extent.scene is None:
-            raise ValueError("QuickGrid needs the extent of a capture, which has a scene")
-        self.scene = extent.scene
-        box = torch.tensor(CONTRACTED if self.scene.space == "contracted" else self.scene.box)
+        box = torch.tensor(self.scene.limits)
         self.register_buffer("low", box[:3].clone())
         self.register_buffer("high", box[3:].clone())
         self.register_buffer("stage", torch.tensor(0))
         self.register_buffer("finest", torch.tensor(config.most))
-        self.register_buffer("background", torch.tensor(self.scene.background or (0.5, 0.5, 0.5)))
+        self.register_buffer("background", torch.tensor(self.scene.backdrop))
         self._begin(torch.ones(1, 1, 1, dtype=torch.bool))
 
     def _begin(self, allowed: Bool[Tensor, "i j k"]) -> None:

@@ -33,12 +33,11 @@ from unflat.fields.planes import (
 )
 from unflat.fields.voxels import coarse_shape, occupied_cells, places_of, shape_of
 from unflat.geometry.cameras import Cameras
-from unflat.geometry.spaces import CONTRACTED, Rays, within_space
+from unflat.geometry.spaces import Rays, within_space
 from unflat.kernels.accumulators import forget_accumulators
 from unflat.kernels.clearance import clearance
 from unflat.kernels.density_march import Weighed, density_march
 from unflat.kernels.lookup import ALONG, Box, Lines, Pairs, looked_up
-from unflat.kernels.meeting_cells import meet
 from unflat.kernels.walking import Cells, Walk, is_empty
 from unflat.method import Group, Losses, Method, Prediction
 from unflat.training.experiment import Experiment
@@ -106,15 +105,12 @@ class TensoRF(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb", 
 
     def __init__(self, config: Config, extent: Extent) -> None:
         super().__init__(config, extent)
-        if extent.scene is None:
-            raise ValueError("TensoRF needs the extent of a capture, which has a scene")
-        self.scene = extent.scene
-        box = torch.tensor(CONTRACTED if self.scene.space == "contracted" else self.scene.box)
+        box = torch.tensor(self.scene.limits)
         shape = shape_of(box[:3], box[3:], config.voxels[0])
         state = {
             "low": box[:3].clone(), "high": box[3:].clone(), "shape": torch.tensor(shape), "masked": torch.tensor(0),
             "grown": torch.tensor(0), "clear": torch.zeros(1, 1, 1, dtype=torch.uint8),
-            "background": torch.tensor(self.scene.background or (0.5, 0.5, 0.5)),
+            "background": torch.tensor(self.scene.backdrop),
         }  # fmt: skip
         for name, value in state.items():
             self.register_buffer(name, value)
@@ -176,7 +172,7 @@ class TensoRF(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb", 
     def batches(self, data: Capture, step: int, seed: int) -> Iterator[RayBatch]:
         pool = RayPool(data)
         left = self.masked >= min(2, len(self.config.masks)) > 0
-        among = pixels_that_meet(pool, lambda rays: meet(rays, self.cells, self.walk())) if left else None
+        among = pixels_that_meet(pool, self.cells, self.walk()) if left else None
         return pooled(pool, self.config.batch_size, seed=seed, start=step, among=among)
 
     def losses(self, batch: RayBatch, step: int) -> Losses:

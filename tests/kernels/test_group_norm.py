@@ -1,10 +1,13 @@
 """Group norm with its ReLU: closed forms, the loops against torch's operations, and where which of them runs."""
 
+import numba
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from unflat.kernels import group_norm as module
+from unflat.kernels import group_norm_cpu
 from unflat.kernels.group_norm import group_norm_relu, group_norm_relu_torch
 
 
@@ -63,10 +66,31 @@ def test_bfloat16_is_float32_rounded(slope: float, generator: torch.Generator, m
         torch.testing.assert_close(ours, exact.to(ours.dtype), rtol=0, atol=0)
 
 
-def test_a_nan_of_16_bits_stays_one() -> None:
-    x = torch.zeros(1, 4, 4, 4).contiguous(memory_format=torch.channels_last).bfloat16()
-    x[0, 0, 0, 0] = torch.nan
-    assert bool(group_norm_relu(x, 1, torch.ones(4), torch.zeros(4), 1e-5).isnan().all())
+@pytest.mark.parametrize("bits", [0x7F800001, 0x7FC00000, 0x7FFFFFFF, 0xFF800001, 0xFFFFFFFF])
+def test_any_nan_stays_one_in_16_bits(bits: int) -> None:
+    """Rounded like a number, the first and the third of these become infinity and -0."""
+
+    @numba.njit
+    def rounded(value, like):  # type: ignore[no-untyped-def]
+        return group_norm_cpu.stored(value, like)
+
+    value = np.array([bits], np.uint32).view(np.float32)[0]
+    kept = np.array([int(rounded(value, np.uint16(0))) << 16], np.uint32).view(np.float32)
+    assert np.isnan(kept[0])
+
+
+def test_a_second_gradient_is_refused_rather_than_left_out() -> None:
+    x = torch.rand(1, 4, 4, 4).contiguous(memory_format=torch.channels_last).requires_grad_()
+    y = group_norm_relu(x, 2, torch.ones(4), torch.zeros(4), 1e-5)
+    (first,) = torch.autograd.grad(y.square().sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        first.sum().backward()
+
+
+def test_groups_that_do_not_divide_the_channels_are_refused() -> None:
+    x = torch.rand(1, 6, 4, 4).contiguous(memory_format=torch.channels_last)
+    with pytest.raises(RuntimeError, match="divisible"):
+        group_norm_relu(x, 4, torch.ones(6), torch.zeros(6), 1e-5)
 
 
 def test_a_group_is_brought_to_mean_0_and_variance_1(generator: torch.Generator) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn.functional import group_norm, leaky_relu
 
 from unflat.kernels.loops import compiled_loops
@@ -33,7 +34,7 @@ def group_norm_relu(
 ) -> Float[Tensor, "b c h w"]:
     """Every group of channels of every picture to mean 0 and variance 1, times weight plus bias, then a ReLU whose
     negative side has `slope`."""
-    if _fits(x, weight):
+    if _fits(x, groups, weight):
         return _Fused.apply(x, groups, weight, bias, eps, slope)  # type: ignore[no-untyped-call]
     return group_norm_relu_torch(x, groups, weight, bias, eps, slope)
 
@@ -51,7 +52,7 @@ def group_norm_relu_torch(
     return leaky_relu(normed, slope) if slope else normed.relu()
 
 
-def _fits(x: Tensor, weight: Tensor) -> bool:
+def _fits(x: Tensor, groups: int, weight: Tensor) -> bool:
     return (
         not torch.compiler.is_compiling()
         and x.device.type == "cpu"
@@ -59,6 +60,7 @@ def _fits(x: Tensor, weight: Tensor) -> bool:
         and weight.dtype == torch.float32
         and torch.get_num_threads() <= FEW_THREADS
         and x.numel() > 0
+        and x.shape[1] % groups == 0
         and x.is_contiguous(memory_format=torch.channels_last)
         and _loops() is not None
     )
@@ -79,6 +81,7 @@ class _Fused(torch.autograd.Function):
         return y
 
     @staticmethod
+    @once_differentiable  # a second gradient would be left out without a word
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, bias, mean, root = ctx.saved_tensors
         dy = dy.contiguous(memory_format=torch.channels_last)

@@ -107,7 +107,9 @@ class Trainer:
                     losses = losses_of(batch, step)
                 norm, loss = self._learn(losses, step)
                 self.processes.share(changing_buffers(self.method))
-                if self.method.update(step):
+                with self.device:  # what is made there is made where the method is
+                    restructured = self.method.update(step)
+                if restructured:
                     batches = self._restructured()
                 if self.average is not None:
                     self.average.follow(self.method, step)
@@ -181,7 +183,8 @@ class Trainer:
         else:
             torch.manual_seed(seed_of(self.training.seed, -1))
             began = time.monotonic()
-            self.method.prepare(self.data)
+            self.method.cpu().prepare(self.data)  # where the data are
+            self.method.to(device=self.device)
             self.processes.share(self.method.buffers())
             self._prepared = time.monotonic() - began
         self.optimiser = Optimiser(self.method.parameter_groups(), _names(self.method), self.training.rate)

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from unflat.kernels.clearance import clearance
 from unflat.methods.radiance import dvgo
 from unflat.methods.radiance.dvgo import DVGO, Config
 from unflat.training.run import build
@@ -132,3 +133,17 @@ def test_the_first_step_of_each_experiment_teaches_density(vase) -> None:  # typ
         assert density.grad is not None
         gradient = density.grad.coalesce().values() if density.grad.is_sparse else density.grad
         assert gradient.numel() and float(gradient.abs().max()) > 0
+
+
+def test_rays_of_the_fine_stage_do_not_depend_on_when_it_was_looked_at(vase) -> None:  # type: ignore[no-untyped-def]
+    """What is empty is looked at between two saves; a resumed run has to draw what the unbroken one draws."""
+    method = fresh(vase)
+    method.density.data[: len(method.density) // 2] = 20.0
+    method.begin_fine()
+    before = next(method.batches(vase, 20, 0))
+    method.density.data.fill_(-100.0)
+    method.density.data[len(method.density) // 2] = 20.0
+    method.clear = clearance(method.occupied())
+    assert not method.clear.equal(clearance(method.allowed))
+    after = next(method.batches(vase, 20, 0))
+    assert after.rays.index.equal(before.rays.index)

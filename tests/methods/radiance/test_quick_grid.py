@@ -45,7 +45,11 @@ def test_silhouettes_say_what_is_empty_and_keep_the_surface(vase: Capture) -> No
     surface = Objects("vase").mesh().vertices
     assert not bool(is_empty(surface, method.voxels.cells).any())
     assert 0.05 < float(method.allowed.float().mean()) < 0.8, "a vase does not fill its box"
-    assert bool((method.high - method.low < 2.2).all()), "the box is drawn tight around an object 2.2 across"
+    low, high = surface.amin(0), surface.amax(0)
+    assert bool((method.low <= low).all() and (method.high >= high).all())
+    wide = replace(vase, scene=replace(vase.scene, box=(-0.95, -0.95, -0.95, 0.95, 0.95, 0.95)))
+    drawn = prepared(wide)
+    assert bool((drawn.high - drawn.low < 1.35 * (high - low)).all()), "the box is drawn tight around the object"
 
 
 def test_voxels_are_as_fine_as_pixels(vase: Capture) -> None:
@@ -84,6 +88,13 @@ def test_density_is_per_unit_of_length_whatever_the_voxels(vase: Capture) -> Non
         assert float(passed[-1].min()) >= torch.tensor(-density * longest).exp() - 1e-3
         assert float(passed[-1].min()) < 0.9
     assert float((passed[0] - passed[1]).abs().mean()) < 0.05, "but for cells at the edge"
+
+
+def test_an_empty_box_is_said(vase: Capture) -> None:
+    method = prepared(vase)
+    method.density.data.fill_(-100.0)
+    with pytest.raises(ValueError, match="all of the box is empty: look at the cameras"):
+        method.grow()
 
 
 def test_what_few_pictures_see_of_a_space_without_end_stays_empty(endless: Capture) -> None:

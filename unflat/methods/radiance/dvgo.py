@@ -124,7 +124,8 @@ class DVGO(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb", "de
 
     def batches(self, data: Capture, step: int, seed: int) -> Iterator[RayBatch]:
         pool = RayPool(data)
-        among = pixels_that_meet(pool, self.cells, self.walk()) if self.fine else None
+        allowed = Cells(self.low, self.high, clearance(self.allowed))  # the same all through the stage
+        among = pixels_that_meet(pool, allowed, self.walk()) if self.fine else None
         return pooled(pool, self.config.batch_size, seed=seed, start=step, among=among)
 
     # -- the field (section 3) -----------------------------------------------------------------------------------------

@@ -129,7 +129,9 @@ class QuickGrid(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb"
         return max(4, round(int(self.finest) * self.config.stages[int(self.stage)]))
 
     def _keep(self, cells: Bool[Tensor, "i j k"]) -> None:
-        """What is empty from now on."""
+        """What is empty from now on: all but these cells. ValueError if that is everything."""
+        if not cells.any():
+            raise ValueError("all of the box is empty: look at the cameras and the box (unflat data inspect)")
         self.clear = clearance(cells)
         self.row_of = rows_within(cells, tuple(self.row_of.shape))  # type: ignore[arg-type]
 
@@ -165,12 +167,10 @@ class QuickGrid(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb"
 
     def _seen(self, data: Capture) -> Bool[Tensor, "i j k"]:
         """The cells of a space without end that enough pictures see: what few see, they explain by haze before them."""
-        low, high = self.low.cpu(), self.high.cpu()
-        shape = coarse_shape(grid_shape(low, high, SEEN))
-        half = (high - low) / torch.tensor(shape) / 2
-        places = places_of(shape, low + half, high - half)
-        seen = seen_by(data, expanded(places)) >= self.config.least_seen * len(data)
-        return seen.view(shape).to(self.low.device)
+        shape = coarse_shape(grid_shape(self.low, self.high, SEEN))
+        half = (self.high - self.low) / torch.tensor(shape) / 2
+        places = places_of(shape, self.low + half, self.high - half)
+        return (seen_by(data, expanded(places)) >= self.config.least_seen * len(data)).view(shape)
 
     # -- learning ------------------------------------------------------------------------------------------------------
 

@@ -28,17 +28,14 @@ def main(words: Sequence[str] | None = None) -> None:
     if options.worker:
         print(json.dumps(worked(options)))
         return
-    views = f" --views {options.views}" if options.views else ""
-    command = f"OMP_NUM_THREADS=1 python benchmarks/capture_curves.py CAPTURE --side {options.side}{views} --record"
-    lines: list[Record] = []
+    command = f"OMP_NUM_THREADS=1 python benchmarks/capture_curves.py CAPTURE {' '.join(told(options))} --record"
     for method in options.methods:
         found = in_a_process(options, method)
-        for line in records(options, method, found):
+        lines = records(options, method, found)
+        for line in lines:
             print(f"{method:12}{line.metric:34}{line.ours:10.4g}  {line.note}", flush=True)
-            lines.append(replace(line, command=command))
         if options.record:
-            append(lines)
-            lines.clear()
+            append([replace(line, command=f"{command} --methods {method}") for line in lines])
 
 
 def records(options: argparse.Namespace, method: str, found: dict[str, Any]) -> list[Record]:
@@ -50,10 +47,10 @@ def records(options: argparse.Namespace, method: str, found: dict[str, Any]) -> 
         before = [point for point in found["points"] if point["cpu"] <= 60 * minutes]
         if before:
             at = before[-1]
-            told = f"{note}; step {at['step']}, {at['cpu']:.0f} CPU s"
+            looked = f"{note}; step {at['step']}, {at['cpu']:.0f} CPU s"
             for metric in ("psnr", "ssim"):
                 title = f"{metric.upper()} after {minutes:g} CPU min"
-                lines.append(Record(method, name, title, at[metric], "higher", seconds=at["cpu"], note=told))
+                lines.append(Record(method, name, title, at[metric], "higher", seconds=at["cpu"], note=looked))
     for level, seconds in found["levels"].items():
         lines.append(Record(method, name, f"CPU s to {level} dB", seconds, "lower", note=note))
     return lines
@@ -61,15 +58,18 @@ def records(options: argparse.Namespace, method: str, found: dict[str, Any]) -> 
 
 def in_a_process(options: argparse.Namespace, method: str) -> dict[str, Any]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
-    minutes = [str(m) for m in options.minutes]
-    command = [
-        sys.executable, __file__, str(options.data), "--worker", "--methods", method, "--side", str(options.side),
-        "--views", str(options.views), "--look-at", str(options.look_at), "--minutes", *minutes,
-    ]  # fmt: skip
+    command = [sys.executable, __file__, str(options.data), *told(options), "--worker", "--methods", method]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-3000:]}")
     return json.loads(done.stdout.splitlines()[-1])  # type: ignore[no-any-return]
+
+
+def told(options: argparse.Namespace) -> list[str]:
+    """The options that a figure depends on, as they are given."""
+    sizes = {"--side": options.side, "--views": options.views, "--look-at": options.look_at}
+    minutes = ["--minutes", *(f"{minutes:g}" for minutes in options.minutes)]
+    return [word for name, value in sizes.items() for word in (name, str(value))] + minutes
 
 
 def worked(options: argparse.Namespace) -> dict[str, Any]:
@@ -86,7 +86,8 @@ def worked(options: argparse.Namespace) -> dict[str, Any]:
     held_out = read(options.data, held, options.side).spread(options.look_at)
     experiment, _ = experiment.method.suited(experiment, train)
     training = replace(experiment.training, threads=1)
-    compiled(experiment.method, experiment.config, replace(training, steps=2), train, held_out[:1])
+    tiny = catalogue.experiment(options.methods[0], "tiny")  # goes through all stages in a few steps
+    compiled(experiment.method, tiny.config, replace(tiny.training, threads=1), train, held_out[:1])
     last = 60 * max(options.minutes)
     found = curve(experiment.method, experiment.config, training, train, held_out, every=50, until=last)
     levels = {f"{level:g}": found.seconds_to(level) for level in (25.0, 30.0, 33.0, 35.0)}

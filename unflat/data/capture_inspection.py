@@ -21,7 +21,7 @@ from unflat.data.picture_checks import check_pictures
 from unflat.data.pictures import quiet_pillow, stored_header
 from unflat.data.readers.captures import read_recording, split_names
 from unflat.data.recordings import Recording
-from unflat.data.viewpoints import Viewpoints
+from unflat.data.viewpoints import Viewpoints, spread_over
 from unflat.geometry.cameras import Pinhole
 from unflat.geometry.lenses import Lens
 
@@ -188,7 +188,7 @@ def by_split(found: CaptureInspection, capture: Capture) -> dict[str, Viewpoints
 
 def capture_sheet(capture: Capture, path: Path) -> Path:
     """Write a PNG of the pictures with their names, at most 100 of them spread over the capture."""
-    chosen = np.linspace(0, len(capture) - 1, min(len(capture), ON_SHEET)).round().astype(int)
-    tiles = [whole_tile(Image.fromarray(capture.picture(int(i))), CELL) for i in chosen]
-    photos = Photos(np.stack(tiles), [capture.names[int(i)] for i in chosen])
+    chosen = spread_over(len(capture), ON_SHEET)
+    tiles = [whole_tile(Image.fromarray(capture.picture(i)), CELL) for i in chosen]
+    photos = Photos(np.stack(tiles), [capture.names[i] for i in chosen])
     return contact_sheet(photos, path, COLUMNS, ON_SHEET, CELL)

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from unflat.data.viewpoints import Viewpoints
+from unflat.data.viewpoints import Viewpoints, spread_over
 from unflat.geometry.cameras import Cameras, Pinhole
 from unflat.geometry.similarities import Similarity
 from unflat.geometry.spaces import CONTRACTED
@@ -243,7 +243,7 @@ class Capture:
         """At most so many of the pictures, over all of them."""
         if len(self) <= most:
             return self
-        return self[np.linspace(0, len(self) - 1, most).round().astype(int)]
+        return self[spread_over(len(self), most)]
 
     def __getitem__(self, index: slice | np.ndarray | list[int]) -> "Capture":
         """Some of the pictures. A slice of step one shares the pixels' memory, anything else copies."""

@@ -77,6 +77,12 @@ class Viewpoints:
         return Viewpoints(of_each, np.concatenate([poses, last], 1), names)
 
 
+def spread_over(count: int, most: int) -> list[int]:
+    """At most so many of `count` numbers from 0 on, over all of them."""
+    numbers: list[int] = np.linspace(0, count - 1, min(most, count)).round().astype(int).tolist()
+    return numbers
+
+
 def _plain(pinhole: Pinhole) -> dict[str, Any]:
     said: dict[str, Any] = {name: getattr(pinhole, name) for name in ("fx", "fy", "cx", "cy", "width", "height")}
     if isinstance(pinhole, Lens):

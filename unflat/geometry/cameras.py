@@ -30,6 +30,11 @@ class Pinhole:
         focal = (size - 1) / 2 / math.tan(field_of_view / 2)
         return Pinhole(focal, focal, size / 2, size / 2, size, size)
 
+    def within(self, side: int, least: int = 1) -> "Pinhole":
+        """The same camera with pictures whose longer side is at most `side` pixels, and no side under `least`."""
+        scale = min(1.0, side / max(self.width, self.height))
+        return self.resized(max(least, round(self.width * scale)), max(least, round(self.height * scale)))
+
     def resized(self, width: int, height: int) -> "Pinhole":
         """The same camera with another number of pixels over the same image plane."""
         sx, sy = width / self.width, height / self.height

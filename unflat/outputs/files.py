@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePath
 
+import numpy as np
+
 RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
 LONGEST_NAME = 80
 
@@ -49,6 +51,13 @@ def write_bytes(path: Path, content: bytes) -> Path:
     """Write bytes atomically."""
     with whole(path) as part:
         part.write_bytes(content)
+    return path
+
+
+def write_npy(path: Path, values: np.ndarray) -> Path:
+    """Write an array atomically, as numpy reads it."""
+    with whole(path) as part, part.open("wb") as file:
+        np.save(file, values)
     return path
 
 

@@ -8,12 +8,11 @@ what no view sees nothing is made up.
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from unflat.data.viewpoints import Viewpoints
+from unflat.data.viewpoints import Viewpoints, spread_over
 from unflat.geometry.cameras import Cameras, Pinhole
 from unflat.geometry.rotations import Rigid
 from unflat.method import Method, predict_in_pieces
@@ -41,7 +40,7 @@ def depth_maps(method: Method, views: Viewpoints, side: int, most: int = MOST) -
     """
     pinhole = usual_pinhole(views, side)
     found = []
-    for i in sorted({round(i) for i in np.linspace(0, len(views) - 1, min(most, len(views)))}):
+    for i in spread_over(len(views), most):
         pose = views.cameras(i).camera_from_world
         depth = predict_in_pieces(method, Cameras(pinhole, pose)).depth
         if depth is None:

@@ -6,7 +6,6 @@ docs/outputs.md says what each file holds, in which frame and unit.
 import json
 import math
 from dataclasses import asdict, dataclass, field
-from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +18,7 @@ from unflat.data.kinds import Photos
 from unflat.geometry.rotations import Rigid, euler_from_rotation
 from unflat.method import Light, Prediction
 from unflat.outputs.displays import SHADING_WHITE, Limits, Look, Texture, one
-from unflat.outputs.files import safe_names, write_bytes, write_text
+from unflat.outputs.files import safe_names, write_npy, write_text
 from unflat.outputs.images import (
     PNG_STEPS,
     array_of,
@@ -55,9 +54,8 @@ class Folder:
         self.files[role] = save_png(self.path / f"{role}.png", picture).name
 
     def npy(self, role: str, values: Tensor) -> None:
-        held = BytesIO()
-        np.save(held, array_of(values).astype(np.float32))
-        self.files[f"{role}_npy"] = write_bytes(self.path / f"{role}.npy", held.getvalue()).name
+        written = write_npy(self.path / f"{role}.npy", array_of(values).astype(np.float32))
+        self.files[f"{role}_npy"] = written.name
 
     def add(self, role: str, path: Path) -> None:
         self.files[role] = path.name

@@ -181,9 +181,7 @@ def _short_rays(method: Method, cell: float) -> Colour:
 def points_seen(method: Method, views: Viewpoints, count: int = 200_000, seed: int = 0) -> SurfacePoints:
     """About `count` points that the cameras of `views` see, in the scene's frame, with normals and colours: the pixels
     of their depth maps. For scenes of which there is no mesh."""
-    p = usual_pinhole(views)
-    scale = min(1.0, SEEN / max(p.width, p.height))
-    camera = p.resized(max(2, round(p.width * scale)), max(2, round(p.height * scale)))
+    camera = usual_pinhole(views).within(SEEN, least=2)
     found: list[Float[Tensor, "m 9"]] = []
     for i in range(len(views)):
         query = Viewpoints([camera], views.scene_from_camera[i : i + 1], ("",)).cameras(0)

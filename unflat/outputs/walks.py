@@ -4,7 +4,6 @@ import json
 import math
 import tempfile
 from collections.abc import Iterator, Sequence
-from io import BytesIO
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -14,10 +13,10 @@ from PIL import Image
 from torch.nn.functional import avg_pool2d, max_pool2d
 
 from unflat.data.kinds import Scene
-from unflat.data.viewpoints import Viewpoints
+from unflat.data.viewpoints import Viewpoints, spread_over
 from unflat.geometry.cameras import Cameras
 from unflat.method import Method, Prediction, predict_in_pieces
-from unflat.outputs.files import safe_names, write_bytes, write_text
+from unflat.outputs.files import safe_names, write_npy, write_text
 from unflat.outputs.images import array_of, colour_depth, save_depth_png16, save_png, to_rgb
 from unflat.outputs.progress import told
 from unflat.outputs.video import write_video
@@ -121,12 +120,9 @@ def smoothly(method: Method, cameras: Cameras, samples: int = SAMPLES) -> Predic
 
 def depth_range(method: Method, path: Viewpoints) -> Limits | None:
     """Between which depths most of what a path sees lies, from small pictures; None if it sees no depth."""
-    chosen = sorted({round(i) for i in np.linspace(0, len(path) - 1, min(LOOKED_AT, len(path)))})
     found: list[np.ndarray] = []
-    for i in chosen:
-        p = path.pinholes[i]
-        scale = min(1.0, SMALL / max(p.width, p.height))
-        small = p.resized(max(1, round(p.width * scale)), max(1, round(p.height * scale)))
+    for i in spread_over(len(path), LOOKED_AT):
+        small = path.pinholes[i].within(SMALL)
         seen = predict_in_pieces(method, Viewpoints([small], path.scene_from_camera[i : i + 1], ("",)).cameras(0))
         if seen.depth is not None:
             found.append(array_of(seen.depth).ravel())
@@ -153,9 +149,7 @@ def _pictures(prediction: Prediction, limits: Limits | None) -> dict[str, np.nda
 def _save_depth(path: Path, depth: np.ndarray, form: DepthFiles) -> Path:
     if form == "png16":
         return save_depth_png16(path.with_name(f"{path.name}.png"), depth)
-    held = BytesIO()
-    np.save(held, depth.astype(np.float32))
-    return write_bytes(path.with_name(f"{path.name}.npy"), held.getvalue())
+    return write_npy(path.with_name(f"{path.name}.npy"), depth.astype(np.float32))
 
 
 def _read(files: Sequence[Path]) -> Iterator[np.ndarray]:

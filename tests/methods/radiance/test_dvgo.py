@@ -121,20 +121,6 @@ def test_the_losses_are_those_of_the_paper(vase) -> None:  # type: ignore[no-unt
     assert losses.terms["entropy"].item() == pytest.approx(0.01 * entropy.item(), rel=1e-4)
 
 
-def test_the_first_step_of_each_experiment_teaches_density(vase) -> None:  # type: ignore[no-untyped-def]
-    """All begins nearly empty, and yet samples count: with none, nothing would ever be learned."""
-    for experiment in (dvgo.chair(), dvgo.small()):
-        config = replace(experiment.config, batch_size=64, voxels=(1000, 8000))
-        method = build(DVGO, config, vase.extent, 0)
-        method.prepare(vase)
-        losses = method.losses(next(method.batches(vase, 0, 0)), 0)
-        losses.terms["photometric"].backward()
-        density = method.density if isinstance(method.density, torch.nn.Parameter) else method.density[0]
-        assert density.grad is not None
-        gradient = density.grad.coalesce().values() if density.grad.is_sparse else density.grad
-        assert gradient.numel() and float(gradient.abs().max()) > 0
-
-
 def test_rays_of_the_fine_stage_do_not_depend_on_when_it_was_looked_at(vase) -> None:  # type: ignore[no-untyped-def]
     """What is empty is looked at between two saves; a resumed run has to draw what the unbroken one draws."""
     method = fresh(vase)

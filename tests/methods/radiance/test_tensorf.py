@@ -1,7 +1,6 @@
 """TensoRF: its sizes, its schedule, and that growth and shrinking leave the field as it is."""
 
 import math
-from dataclasses import replace
 
 import pytest
 import torch
@@ -115,17 +114,3 @@ def test_what_is_penalised_everywhere_is_updated_everywhere(vase) -> None:  # ty
     losses = dense.losses(next(dense.batches(vase, 0, 0)), 0)
     expected = 8e-5 * sum(float(factor.detach().abs().mean()) for factor in dense.density)
     assert losses.terms["l1"].detach().item() == pytest.approx(expected, rel=1e-4)
-
-
-def test_the_first_step_of_each_experiment_teaches_density(vase) -> None:  # type: ignore[no-untyped-def]
-    """All begins nearly empty, and yet samples count: with none, nothing would ever be learned."""
-    for experiment in (tensorf.chair(), tensorf.small()):
-        config = replace(experiment.config, batch_size=64, voxels=(1000, 8000))
-        method = build(TensoRF, config, vase.extent, 0)
-        method.prepare(vase)
-        losses = method.losses(next(method.batches(vase, 0, 0)), 0)
-        losses.terms["photometric"].backward()
-        density = method.density if isinstance(method.density, torch.nn.Parameter) else method.density[0]
-        assert density.grad is not None
-        gradient = density.grad.coalesce().values() if density.grad.is_sparse else density.grad
-        assert gradient.numel() and float(gradient.abs().max()) > 0

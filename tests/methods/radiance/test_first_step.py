@@ -1,0 +1,36 @@
+"""What a first step teaches a grid that begins nearly empty."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from unflat.data.kinds import Capture
+from unflat.methods.radiance import dvgo, quick_grid, tensorf
+from unflat.training.experiment import Experiment
+from unflat.training.run import build
+from unflat.worlds.objects import Objects
+
+
+@pytest.fixture(scope="module")
+def vase() -> Capture:
+    return Objects("vase", 12, 32).capture(progress=False)
+
+
+@pytest.mark.parametrize(
+    "experiment",
+    [dvgo.chair(), dvgo.small(), tensorf.chair(), tensorf.small(), quick_grid.small()],
+    ids=["dvgo", "dvgo small", "tensorf", "tensorf small", "quick_grid small"],
+)
+def test_density_gets_a_gradient(experiment: Experiment, vase: Capture) -> None:
+    """Samples count, thin as they are: without any, nothing would ever be learned."""
+    coarse = {} if experiment.method is quick_grid.QuickGrid else {"voxels": (1000, 8000)}
+    config = replace(experiment.config, batch_size=64, **coarse)
+    method = build(experiment.method, config, vase.extent, 0)
+    method.prepare(vase)
+    losses = method.losses(next(method.batches(vase, 0, 0)), 0)
+    losses.terms["photometric"].backward()
+    density = method.density if isinstance(method.density, torch.nn.Parameter) else method.density[0]
+    assert density.grad is not None
+    gradient = density.grad.coalesce().values() if density.grad.is_sparse else density.grad
+    assert gradient.numel() and float(gradient.abs().max()) > 0

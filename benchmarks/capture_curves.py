@@ -89,7 +89,8 @@ def worked(options: argparse.Namespace) -> dict[str, Any]:
     tiny = catalogue.experiment(options.methods[0], "tiny")  # goes through all stages in a few steps
     compiled(experiment.method, tiny.config, replace(tiny.training, threads=1), train, held_out[:1])
     last = 60 * max(options.minutes)
-    found = curve(experiment.method, experiment.config, training, train, held_out, every=50, until=last)
+    every = max(50, training.steps // 40)  # looking is not counted, but takes its time
+    found = curve(experiment.method, experiment.config, training, train, held_out, every=every, until=last)
     levels = {f"{level:g}": found.seconds_to(level) for level in (25.0, 30.0, 33.0, 35.0)}
     return {
         "points": [vars(point) for point in found.points], "learned": len(train), "looked": len(held_out),

@@ -44,9 +44,12 @@ def main() -> None:
     for name, value in figures.items():
         print(f"{name}: {value:.4g}")
     if arguments.record:
-        seconds, command = time.monotonic() - began, f"python benchmarks/scene_mesh.py {arguments.object} --record"
+        seconds, given = time.monotonic() - began, Path(arguments.object)
+        named = given.name if not given.suffix else f"{given.parent.name}/{given.name}"  # no folder of this machine
+        command = f"python benchmarks/scene_mesh.py {named} --views {arguments.views} --side {arguments.side} "
+        command += f"--method {arguments.method} --record"
         append(
-            Record(method=arguments.method, experiment="scene_mesh", metric=name, ours=value, better="lower",
+            Record(method=arguments.method, experiment=f"scene_mesh, {named}", metric=name, ours=value, better="lower",
                    seconds=seconds, command=command)
             for name, value in figures.items()
         )  # fmt: skip

@@ -106,13 +106,30 @@ def test_what_few_pictures_see_of_a_space_without_end_stays_empty(endless: Captu
     assert not bool(is_empty(far, everything.voxels.cells))
 
 
-def test_a_space_without_end_gets_settings_of_its_own(vase: Capture, endless: Capture) -> None:
+def test_a_space_without_end_and_few_pictures_get_settings_of_their_own(vase: Capture, endless: Capture) -> None:
     usual = quick_grid.small()
-    assert QuickGrid.suited(usual, vase) == (usual, {})
+    many = vase[[i % len(vase) for i in range(quick_grid.FEW)]]
+    assert QuickGrid.suited(usual, many) == (usual, {})
+    suited, reasons = QuickGrid.suited(usual, vase)
+    assert suited.config.smoothness == quick_grid.SMOOTH and set(reasons) == {"config.smoothness"}
     suited, reasons = QuickGrid.suited(usual, endless)
-    assert suited.config.most == 160 and suited.config.density_shift == 7.0
-    assert set(reasons) == {"config.most", "config.density_shift", "config.least"}
+    assert suited.config.most == 192 and suited.config.density_shift == 5.0
+    settings = ("most", "step", "density_shift", "least", "smoothness")
+    assert set(reasons) == {f"config.{name}" for name in settings}
     assert QuickGrid.suited(usual, endless, started=True) == (usual, {})
+
+
+def test_few_pictures_are_explained_better_by_what_is_smooth(vase: Capture, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    training = Training(
+        steps=150, rate=0.5, schedule="exponential", clip=0.0, threads=1, validate_every=0, save_every=200
+    )
+    unseen, found = Objects("vase", 4, 32, split="test").capture(progress=False), []
+    for smoothness in ((0.0, 0.0), quick_grid.SMOOTH):
+        config = replace(NARROW, smoothness=smoothness)
+        run = train(QuickGrid, vase[:6], out=tmp_path / str(smoothness), config=config, training=training, quiet=True)
+        answers = (predict_in_pieces(run.method, unseen.cameras(i)) for i in range(4))
+        found.append(sum(scores_of(answer, unseen, i)["PSNR"] for i, answer in enumerate(answers)) / 4)
+    assert found[1] > found[0] + 0.3, found
 
 
 def test_it_learns_an_object(vase: Capture, tmp_path) -> None:  # type: ignore[no-untyped-def]

@@ -34,6 +34,7 @@ from unflat.geometry.cameras import Cameras
 from unflat.geometry.spaces import expanded, within_space
 from unflat.kernels.accumulators import forget_accumulators
 from unflat.kernels.clearance import clearance
+from unflat.kernels.smoothing import smoothed
 from unflat.kernels.voxel_march import Marched, Voxels, voxel_colour, voxel_march, voxel_raw
 from unflat.kernels.walking import Cells, Walk, is_empty
 from unflat.method import Group, Losses, Method, Prediction
@@ -77,8 +78,10 @@ class Config:
     """steps between two looks at what is empty"""
     empty: float = 0.01
     """opacity of a voxel in one step, under which it counts as empty"""
-    least_seen: float = 0.1
+    least_seen: float = 0.04
     """share of the pictures that have to see a place of a space without end"""
+    smoothness: tuple[float, float] = (0.0, 0.0)
+    """weights of the roughness of raw density and of colour, over the rays of a step, where a step touches"""
     opacity_weight: float = 0.0
     """weight of the pictures' opacity, where they have one"""
 
@@ -87,6 +90,8 @@ CARVED = (48, 64)
 """cells along the longest side of the box that is carved to be drawn tight, and of the tight one that is carved"""
 SEEN = 128
 """voxels along a side of which it is asked how many pictures see them"""
+FEW, SMOOTH = 30, (1e-5, 5e-5)
+"""pictures under which a capture has few, and how smooth it then is learned: `Config.smoothness`"""
 NEAR = 4
 """pixels around the object's picture that are learned from, too"""
 
@@ -137,15 +142,18 @@ class QuickGrid(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb"
 
     @classmethod
     def suited(cls, experiment: Experiment, data: Capture, started: bool = False) -> tuple[Experiment, dict[str, str]]:
-        if started or data.scene.space != "contracted":
-            return experiment, {}
-        emptier = "a space without end begins emptier: else it fills with haze before the cameras"
-        chosen = {
-            "config.most": (160, "a space without end: finer voxels are learned by heart"),
-            "config.density_shift": (7.0, emptier),
-            "config.least": (1e-3, emptier),
-        }
-        return fitted(experiment, chosen)
+        chosen: dict[str, tuple[object, str]] = {}
+        if data.scene.space == "contracted":
+            emptier = "a space without end begins emptier: else it fills with haze before the cameras"
+            chosen = {
+                "config.most": (192, "a space without end has its own number of voxels, whatever the pixels"),
+                "config.step": (1.0, "a space without end is walked in larger steps"),
+                "config.density_shift": (5.0, emptier),
+                "config.least": (1e-3, emptier),
+            }
+        if data.scene.space == "contracted" or len(data) < FEW:
+            chosen["config.smoothness"] = SMOOTH, "what few pictures see is learned by heart, unless it has to be smooth"
+        return (experiment, {}) if started else fitted(experiment, chosen)
 
     # -- what is empty before learning ---------------------------------------------------------------------------------
 
@@ -192,7 +200,11 @@ class QuickGrid(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb"
 
     @property
     def voxels(self) -> Voxels:
-        return Voxels(self.density, self.colour, self.row_of, Cells(self.low, self.high, self.clear))
+        density, colour = (weight / self.config.batch_size for weight in self.config.smoothness)
+        return Voxels(
+            smoothed(self.density, self.row_of, density), smoothed(self.colour, self.row_of, colour), self.row_of,
+            Cells(self.low, self.high, self.clear),
+        )  # fmt: skip
 
     def walk(self, key: int = 0) -> Walk:
         step = self.config.step * float((self.high - self.low).max()) / self.cells

@@ -1,0 +1,109 @@
+"""Smoothness of a voxel grid, asked of what a step touches and of nothing else.
+
+Total variation of the whole grid would cost more than the step, and would move every voxel by whole steps, since Adam
+takes the smallest gradient for a large one where there is no other. So, as DVGO does (Sun et al. 2022, the released
+code), the gradient of the roughness joins the one that the pictures give, where they give one.
+"""
+
+import weakref
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from unflat.kernels.accumulators import flattened, sparse_rows
+from unflat.kernels.loops import compiled_loops
+from unflat.kernels.threads import pieces, side_by_side
+
+_loops = partial(compiled_loops, "smoothing_cpu")
+
+
+def smoothed(
+    table: Float[Tensor, "rows c"] | Float[Tensor, "v"], row_of: Int[Tensor, "x y z"], weight: float
+) -> Tensor:
+    """The table itself, whose gradient gains that of `weight` times the roughness in the rows that it touches.
+
+    The roughness is the sum, over pairs of voxels side by side and over channels, of Huber's function of their
+    difference: half its square up to 1, and linear beyond. `table` has a value for each voxel [v], x first, or rows
+    [rows, c] for those voxels that have one in `row_of` (in the order of voxels; -1: none, which does not count).
+    """
+    if not weight:
+        return table
+    return _Smoothed.apply(table, row_of, weight)  # type: ignore[no-untyped-call]
+
+
+def roughness_gradient(
+    values: Float[Tensor, "rows c"], row_of: Int[Tensor, "x y z"], touched: Int[Tensor, "n"]
+) -> Float[Tensor, "n c"]:
+    """The gradient of the roughness in some rows, of every voxel or of those in `row_of`: the readable twin."""
+    rows, count = row_of.long(), row_of.numel()
+    if len(values) == count:
+        rows = torch.arange(count, device=values.device).view(row_of.shape)
+    voxel = (rows.flatten() >= 0).nonzero()[touched, 0]
+    place = torch.stack(torch.unravel_index(voxel, row_of.shape), 1)
+    total = torch.zeros_like(values[touched])
+    for axis in range(3):
+        for side in (-1, 1):
+            beside = place.clone()
+            beside[:, axis] += side
+            within = (beside[:, axis] >= 0) & (beside[:, axis] < row_of.shape[axis])
+            i, j, k = beside.where(within[:, None], 0).unbind(1)
+            other = rows[i, j, k].where(within, -1)
+            difference = (values[touched] - values[other.clamp_min(0)]).clamp(-1, 1)
+            total += difference * (other >= 0)[:, None]
+    return total
+
+
+class _Smoothed(torch.autograd.Function):
+    """The table forwards; backwards, the gradient with that of the roughness, as sparse as it was."""
+
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, row_of: Tensor, weight: float) -> Tensor:
+        ctx.kept = table.detach(), row_of, weight
+        return table.view_as(table)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        table, row_of, weight = ctx.kept
+        values = table.view(len(table), -1)
+        if not gradient.is_sparse:
+            touched = gradient.reshape(values.shape).any(1).nonzero()[:, 0]
+            rough = roughness_gradient(values, row_of, touched)
+            return gradient.reshape(values.shape).index_add(0, touched, weight * rough).view(table.shape), None, None
+        touched, given = gradient._indices()[0], gradient._values().reshape(-1, values.shape[1])
+        if given.device.type == "cpu" and _loops() is not None:
+            joined = sparse_rows(touched, _looped(given, touched, values, row_of, weight), len(table))
+        else:
+            joined = sparse_rows(touched, given + weight * roughness_gradient(values, row_of, touched), len(table))
+        return flattened(joined) if table.dim() == 1 else joined, None, None
+
+
+def _looped(given: Tensor, touched: Tensor, values: Tensor, row_of: Tensor, weight: float) -> Tensor:
+    into, one_each = given.clone(), len(values) == row_of.numel()
+    voxel_of = touched.new_empty(0) if one_each else _voxels_with_a_row(row_of)
+    parts = [part.numpy() for part in (touched, voxel_of, row_of, values, into)]
+
+    def add(piece: tuple[int, int]) -> None:
+        rows, voxels, of, known, sums = parts
+        _loops().smoothed(rows[slice(*piece)], voxels, of, known, np.float32(weight), sums[slice(*piece)])
+
+    side_by_side(add, pieces(len(touched)))
+    return into
+
+
+def _voxels_with_a_row(row_of: Tensor) -> Tensor:
+    """In the order of rows; found anew only for another grid, since looking takes as long as the loop."""
+    global _last
+    grid, voxels = _last
+    if grid is None or grid() is not row_of:
+        voxels = (row_of.flatten() >= 0).nonzero()[:, 0]
+        _last = weakref.ref(row_of), voxels
+    return voxels
+
+
+_last: tuple[weakref.ref[Tensor] | None, Tensor] = (None, torch.empty(0, dtype=torch.int64))

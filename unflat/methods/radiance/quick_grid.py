@@ -152,7 +152,7 @@ class QuickGrid(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb"
                 "config.least": (1e-3, emptier),
             }
         if data.scene.space == "contracted" or len(data) < FEW:
-            chosen["config.smoothness"] = SMOOTH, "what few pictures see is learned by heart, unless it has to be smooth"
+            chosen["config.smoothness"] = SMOOTH, "what few pictures see is learned by heart unless it is kept smooth"
         return (experiment, {}) if started else fitted(experiment, chosen)
 
     # -- what is empty before learning ---------------------------------------------------------------------------------

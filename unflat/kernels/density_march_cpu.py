@@ -93,11 +93,11 @@ def _pairs_raw(field: Any, x: Any, y: Any, z: Any) -> Any:
 @inlined
 def _pairs_add(field: Any, x: Any, y: Any, z: Any, of_raw: Any, gradients: Any) -> None:
     xy, xz, yz, lz, ly, lx, nx, ny, nz = field
-    gxy, sxy, txy, gxz, sxz, txz, gyz, syz, tyz, gz, gy, gx, counts = gradients
-    given = np.full(1, of_raw)
-    add_pair(xy, lz, x, y, z, nx, ny, given, True, gxy, sxy, txy, gz, counts, 0)
-    add_pair(xz, ly, x, z, y, nx, nz, given, True, gxz, sxz, txz, gy, counts, 1)
-    add_pair(yz, lx, y, z, x, ny, nz, given, True, gyz, syz, tyz, gx, counts, 2)
+    gxy, sxy, txy, gxz, sxz, txz, gyz, syz, tyz, gz, gy, gx, scratch, counts = gradients
+    none = scratch[0, :0]
+    add_pair(xy, lz, x, y, z, nx, ny, none, of_raw, gxy, sxy, txy, gz, scratch, counts, 0)
+    add_pair(xz, ly, x, z, y, nx, nz, none, of_raw, gxz, sxz, txz, gy, scratch, counts, 1)
+    add_pair(yz, lx, y, z, x, ny, nz, none, of_raw, gyz, syz, tyz, gx, scratch, counts, 2)
 
 
 @inlined

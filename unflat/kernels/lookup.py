@@ -161,6 +161,7 @@ class Gradients:
     def __init__(self, kind: Any, tables: Sequence[Tensor]) -> None:
         self.counts = np.zeros(len(tables), np.int64)
         self.parts: list[Accumulator | np.ndarray] = []
+        self.scratch = [np.empty((2, tables[0].shape[1]), np.float32)] if kind is Pairs else []
         for which, table in enumerate(tables):
             # what is long is touched in few places; a line is short, and all of it is added up
             long = isinstance(kind, tuple) or (kind is Pairs and which < len(AXES))
@@ -169,11 +170,12 @@ class Gradients:
 
     @property
     def arrays(self) -> tuple[Any, ...]:
-        """Of each long table values, whether a row was touched, and which were; values of the others; the counts."""
+        """Of each long table values, whether a row was touched, and which were; values of the others; of pairs, room to
+        work in; the counts."""
         found: list[Any] = []
         for part in self.parts:
             found += [part.values, part.seen, part.touched] if isinstance(part, Accumulator) else [part]
-        return (*found, self.counts)
+        return (*found, *self.scratch, self.counts)
 
     def tensors(self) -> list[Tensor]:
         return [

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from unflat.kernels.walking_cpu import compiled, inlined
+from unflat.kernels.walking_cpu import called, compiled, inlined
 
 ONE = np.float32(1)
 
@@ -43,6 +43,13 @@ def touch(seen: Any, touched: Any, counts: Any, table: int, row: int) -> None:
         seen[row] = True
         touched[counts[table]] = row
         counts[table] += 1
+
+
+@called
+def add_scaled(into: Any, row: int, share: Any, values: Any) -> None:
+    """Add a share of values [c] to a row of `into` [rows, c]."""
+    for c in range(len(values)):
+        into[row, c] += share * values[c]
 
 
 # -- voxels ------------------------------------------------------------------------------------------------------------
@@ -84,41 +91,61 @@ def voxels_backward(within: Any, field: Any, of_values: Any, gradients: Any) -> 
 # -- planes with lines -------------------------------------------------------------------------------------------------
 
 
+@called
+def fill_flat(plane: Any, at: int, columns: int, f: Any, g: Any, into: Any) -> None:
+    """What a bilinear plane holds in the square that begins at `at`."""
+    p, q, r, s = (ONE - f) * (ONE - g), (ONE - f) * g, f * (ONE - g), f * g
+    for c in range(plane.shape[1]):
+        into[c] = p * plane[at, c] + q * plane[at + 1, c] + r * plane[at + columns, c] + s * plane[at + columns + 1, c]
+
+
+@called
+def fill_across(line: Any, k: int, h: Any, into: Any) -> None:
+    """What a linear line holds behind its entry k."""
+    for c in range(line.shape[1]):
+        into[c] = (ONE - h) * line[k, c] + h * line[k + 1, c]
+
+
 @inlined
-def fill_pair(plane: Any, line: Any, a: Any, b: Any, z: Any, rows: int, columns: int, into: Any) -> None:
+def fill_pair(plane: Any, line: Any, a: Any, b: Any, z: Any, rows: int, columns: int, across: Any, into: Any) -> None:
     """The products of a bilinear plane and a linear line."""
     i, f = entry(a, rows)
     j, g = entry(b, columns)
     k, h = entry(z, len(line))
-    at, p, q, r, s = i * columns + j, (ONE - f) * (ONE - g), (ONE - f) * g, f * (ONE - g), f * g
-    for c in range(plane.shape[1]):
-        flat = p * plane[at, c] + q * plane[at + 1, c] + r * plane[at + columns, c] + s * plane[at + columns + 1, c]
-        into[c] = flat * ((ONE - h) * line[k, c] + h * line[k + 1, c])
+    fill_flat(plane, i * columns + j, columns, f, g, into)
+    fill_across(line, k, h, across)
+    scale(into, across)
+
+
+@called
+def scale(values: Any, factors: Any) -> None:
+    for c in range(len(factors)):
+        values[c] *= factors[c]
 
 
 @inlined
 def add_pair(
-    plane: Any, line: Any, a: Any, b: Any, z: Any, rows: int, columns: int, given: Any, sums: bool,
-    of_plane: Any, seen: Any, touched: Any, of_line: Any, counts: Any, pair: int,
+    plane: Any, line: Any, a: Any, b: Any, z: Any, rows: int, columns: int, of_each: Any, of_all: Any,
+    of_plane: Any, seen: Any, touched: Any, of_line: Any, scratch: Any, counts: Any, pair: int,
 ) -> None:  # fmt: skip
-    """The gradient of `fill_pair`; with `sums`, of the sum of its products, of which `given` has one number."""
+    """Add the gradient of a pair's products, of which each has its own, of_each [c] (or [0]: 1), times `of_all`.
+
+    Several loops, each over few arrays: one would be simpler and is seven times slower, since the compiler cannot know
+    that so many do not overlap."""
     i, f = entry(a, rows)
     j, g = entry(b, columns)
     k, h = entry(z, len(line))
-    at = i * columns + j
+    at, flat, across = i * columns + j, scratch[0], scratch[1]
+    fill_flat(plane, at, columns, f, g, flat)
+    fill_across(line, k, h, across)
+    scale(flat, of_each)
+    scale(across, of_each)
     for corner in range(4):
-        touch(seen, touched, counts, pair, at + (columns if corner & 2 else 0) + (corner & 1))
-    p, q, r, s = (ONE - f) * (ONE - g), (ONE - f) * g, f * (ONE - g), f * g
-    for c in range(plane.shape[1]):
-        d = given[0] if sums else given[c]
-        flat = p * plane[at, c] + q * plane[at + 1, c] + r * plane[at + columns, c] + s * plane[at + columns + 1, c]
-        of_flat = d * ((ONE - h) * line[k, c] + h * line[k + 1, c])
-        of_line[k, c] += (ONE - h) * d * flat
-        of_line[k + 1, c] += h * d * flat
-        of_plane[at, c] += p * of_flat
-        of_plane[at + 1, c] += q * of_flat
-        of_plane[at + columns, c] += r * of_flat
-        of_plane[at + columns + 1, c] += s * of_flat
+        row = at + (columns if corner & 2 else 0) + (corner & 1)
+        touch(seen, touched, counts, pair, row)
+        add_scaled(of_plane, row, of_all * square_share(corner, f, g), across)
+    add_scaled(of_line, k, of_all * (ONE - h), flat)
+    add_scaled(of_line, k + 1, of_all * h, flat)
 
 
 @compiled
@@ -126,24 +153,25 @@ def pairs_forward(within: Any, field: Any, values: Any) -> None:
     """Fill values [n, 3 c]."""
     xy, xz, yz, lz, ly, lx, nx, ny, nz = field
     c = xy.shape[1]
+    across = np.empty(c, np.float32)
     for n in range(len(within)):
         x, y, z = within[n, 0], within[n, 1], within[n, 2]
-        fill_pair(xy, lz, x, y, z, nx, ny, values[n, :c])
-        fill_pair(xz, ly, x, z, y, nx, nz, values[n, c : 2 * c])
-        fill_pair(yz, lx, y, z, x, ny, nz, values[n, 2 * c :])
+        fill_pair(xy, lz, x, y, z, nx, ny, across, values[n, :c])
+        fill_pair(xz, ly, x, z, y, nx, nz, across, values[n, c : 2 * c])
+        fill_pair(yz, lx, y, z, x, ny, nz, across, values[n, 2 * c :])
 
 
 @compiled
 def pairs_backward(within: Any, field: Any, of_values: Any, gradients: Any) -> None:
     """Add to the accumulators."""
     xy, xz, yz, lz, ly, lx, nx, ny, nz = field
-    gxy, sxy, txy, gxz, sxz, txz, gyz, syz, tyz, gz, gy, gx, counts = gradients
+    gxy, sxy, txy, gxz, sxz, txz, gyz, syz, tyz, gz, gy, gx, scratch, counts = gradients
     c = xy.shape[1]
     for n in range(len(within)):
         x, y, z = within[n, 0], within[n, 1], within[n, 2]
-        add_pair(xy, lz, x, y, z, nx, ny, of_values[n, :c], False, gxy, sxy, txy, gz, counts, 0)
-        add_pair(xz, ly, x, z, y, nx, nz, of_values[n, c : 2 * c], False, gxz, sxz, txz, gy, counts, 1)
-        add_pair(yz, lx, y, z, x, ny, nz, of_values[n, 2 * c :], False, gyz, syz, tyz, gx, counts, 2)
+        add_pair(xy, lz, x, y, z, nx, ny, of_values[n, :c], ONE, gxy, sxy, txy, gz, scratch, counts, 0)
+        add_pair(xz, ly, x, z, y, nx, nz, of_values[n, c : 2 * c], ONE, gxz, sxz, txz, gy, scratch, counts, 1)
+        add_pair(yz, lx, y, z, x, ny, nz, of_values[n, 2 * c :], ONE, gyz, syz, tyz, gx, scratch, counts, 2)
 
 
 # -- lines alone -------------------------------------------------------------------------------------------------------

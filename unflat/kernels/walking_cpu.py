@@ -13,6 +13,7 @@ import numpy as np
 FAST = {"contract", "afn", "reassoc", "arcp", "nsz"}  # what is no number stays none
 PLAIN = {"fastmath": FAST, "error_model": "numpy", "boundscheck": False}
 inlined = numba.njit(forceinline=True, **PLAIN)
+called = numba.njit(**PLAIN)  # a loop over few arrays, which stays one that vectorises where it is called
 compiled = numba.njit(cache=True, nogil=True, **PLAIN)
 
 

@@ -88,7 +88,7 @@ class Config:
     """steps in which rates fall to a tenth; they begin anew when the factors grow (code)"""
 
 
-THINNEST = 1e-3
+THINNEST = 3e-2
 """of `shown`: the opacity and weight under which a sample is left out altogether"""
 
 

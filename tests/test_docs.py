@@ -49,7 +49,7 @@ SHORTER = [
     (r"^(unflat report .*)", r"\1 --frames 0 --pictures 1"),
     (r"--experiment \w+", "--experiment tiny"),
     (r"^(unflat predict .*?)( --limit \d+)?$", r"\1 --limit 2 --no-videos"),
-    (r"^(unflat demo .*)", r"\1 --faces 1 --no-videos"),
+    (r"^(unflat demo .*)", r"\1 --faces 1 --no-videos --no-capture"),
     (r"--count \d+", "--count 4"),
     (r"--views \d+", "--views 6 --size 32"),
     (r"(faces|animals|animals-marked|tigers|tigers-marked):\d+", r"\1:4"),

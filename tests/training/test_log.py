@@ -4,6 +4,7 @@ import math
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -61,6 +62,22 @@ def test_on_a_terminal_there_is_a_bar(tmp_path: Path, monkeypatch: pytest.Monkey
         told.say("a warning")
     shown = screen.getvalue()
     assert "1/4" in shown and "images/s" in shown and "SIDE 1.234" in shown and "a warning" in shown
+
+
+@pytest.mark.parametrize("height", [30, 8])
+def test_on_a_terminal_that_has_room_a_picture_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, height: int
+) -> None:
+    screen = io.StringIO()
+    monkeypatch.setattr(
+        log, "Console", lambda quiet: Console(file=screen, force_terminal=True, width=90, height=height)
+    )
+    with Log(tmp_path, 4, 0) as told:
+        told.show(np.full((20, 20, 3), 99, np.uint8))
+        told.show(None)  # data without one
+        told.count({"loss": 1.0}, 10)
+    assert ("\u2580" in screen.getvalue()) == (height == 30)
+    assert "1/4" in screen.getvalue()
 
 
 def test_of_a_scene_psnr_of_rays_and_of_held_out_pictures_are_told(

@@ -1,4 +1,4 @@
-"""`unflat demo`: the main job on what the package ships, for a first look."""
+"""`unflat demo`: the two main jobs on what the package ships, for a first look."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unflat.cli.parsing import Flag, parsed
+from unflat.cli.parsing import Count, Flag, parsed
 from unflat.cli.predict import PredictOptions, write_folder
 
 if TYPE_CHECKING:
@@ -15,13 +15,15 @@ if TYPE_CHECKING:
     from unflat.evaluation.figures import Evaluation
 
 SAMPLES = Path(__file__).parent.parent / "samples"
+CAPTURE = Path(__file__).parent.parent / "captures" / "power_drill"
 MEASURED = 100
 """generated faces on which the figures of the report are measured"""
 
 
 @dataclass(frozen=True)
 class DemoOptions:
-    """A first look: three real photos (Caltech-101, CC BY 4.0) and generated faces in 3D, by the shipped face model."""
+    """A first look: three real photos (Caltech-101, CC BY 4.0) and generated faces in 3D, by the shipped face model; a
+    radiance field that is learned from 48 pictures of a power drill (rendered from a YCB model, CC BY 4.0)."""
 
     out: Path = Path("demo")
     """where everything goes; open report.html there"""
@@ -31,10 +33,20 @@ class DemoOptions:
     """other weights for faces: a run's folder or a file"""
     videos: Flag = True
     """write videos"""
+    capture: Flag = True
+    """also learn the power drill: half a minute, to OUT/drill"""
+    steps: Count = None
+    """of learning it. Left out: as many as `unflat train` takes"""
 
 
 def demo(arguments: Sequence[str]) -> None:
     options = parsed(DemoOptions, arguments, "demo")
+    _faces(options)
+    if options.capture:
+        _drill(options)
+
+
+def _faces(options: DemoOptions) -> None:
     from unflat.evaluation.compare import evaluate
     from unflat.method import predict_in_pieces
     from unflat.training.checkpoint import load_method
@@ -42,16 +54,48 @@ def demo(arguments: Sequence[str]) -> None:
 
     method = load_method(options.run)
     size = method.extent.size[0]
-    print(f"1/3 measuring the model on {MEASURED} generated faces that it has not seen")
+    print(f"{_part(1, options)} measuring the model on {MEASURED} generated faces that it has not seen")
     generated = Faces(MEASURED, size=size, split="test").photos()
     evaluation = evaluate(method, generated)
-    print(f"2/3 explaining three real photos and {options.faces} generated ones: depth, albedo, light and view of each")
+    number = _part(2, options)
+    print(f"{number} explaining three real photos and {options.faces} generated ones: depth, albedo, light and view")
     photos = _joined(_real(size), generated[: options.faces])
     prediction = predict_in_pieces(method, photos)
-    print("3/3 writing meshes, videos and the report")
+    print(f"{_part(3, options)} writing meshes, videos and the report")
     as_predict = PredictOptions(options.run, str(SAMPLES), out=options.out, crop="face", videos=options.videos)
     settings = {"weights": options.run, "method": type(method).__name__, "photos": "Caltech-101, CC BY 4.0"}
     write_folder(prediction, photos, as_predict, settings, tables=[_table(evaluation)])
+
+
+def _drill(options: DemoOptions) -> None:
+    """Learn the shipped capture, and make of it what a user would."""
+    from dataclasses import replace
+
+    from unflat import catalogue
+    from unflat.data.captures import read_capture
+    from unflat.training.captured import export
+    from unflat.training.run import train
+    from unflat.training.scene_report import report
+
+    print(f"{_part(4, options)} learning a power drill from 48 pictures of it: look at {options.out / 'drill' / 'run'}")
+    chosen = catalogue.experiment("quick_grid", "small")
+    steps = chosen.training.steps if options.steps is None else options.steps
+    training = replace(chosen.training, steps=steps, sample_every=max(1, steps // 20), log_every=max(1, steps // 10))
+    learned, unseen = (read_capture(CAPTURE, split=split, progress=False) for split in ("train", "test"))
+    run = train(
+        "quick_grid", learned, out=options.out / "drill" / "run", config=chosen.config, training=training,
+        validation=unseen, resume=False,
+    )  # fmt: skip
+    print(f"{_part(5, options)} writing its mesh, a video and the report")
+    export(run, options.out / "drill" / "drill.glb")
+    frames = 60 if options.videos else 8
+    written = report(run, options.out / "drill", unseen, pictures=4, frames=frames, side=240, progress=False)
+    shown = ", ".join(f"{name} {value:.4g}" for name, value in run.figures.items())
+    print(f"of {len(unseen)} pictures that it has not seen: {shown}. Open {written.page} in a browser.")
+
+
+def _part(number: int, options: DemoOptions) -> str:
+    return f"{number}/{5 if options.capture else 3}"
 
 
 def _real(size: int) -> "Photos":

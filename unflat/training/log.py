@@ -4,17 +4,25 @@ import json
 import math
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from rich.console import Console
+import numpy as np
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from unflat.outputs.files import write_text
+from unflat.outputs.terminal import ROWS, as_text
 from unflat.training.disk import writing
+
+REFRESHED = 4
+"""times a second: a picture above the bar takes some milliseconds each time"""
+FEWEST_ROWS = 6
+"""of a picture that is worth showing"""
 
 
 class Log:
@@ -41,10 +49,10 @@ class Log:
         self._sums: dict[str, tuple[Any, int]] = {name: (total, times) for name, (total, times) in counted.items()}
         self._count = self._images = 0
         self._since = time.perf_counter()
-        self._bar = Progress(
+        self._bar = _Bar(
             TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"),
             TimeRemainingColumn(), TextColumn("{task.fields[figure]}"), console=self._console,
-            disable=quiet or not self._console.is_terminal,
+            disable=quiet or not self._console.is_terminal, refresh_per_second=REFRESHED,
         )  # fmt: skip
         self._task = self._bar.add_task("training", total=steps, completed=done, rate="", figure="")
 
@@ -126,9 +134,27 @@ class Log:
         """Tell the user, beside the bar."""
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
+    def show(self, picture: np.ndarray | None) -> None:
+        """A picture, uint8 [h, w, 3], above the bar, where there is one; the next takes its place."""
+        rows = min(ROWS, self._console.height - 6)  # what does not fit would push the bar out of sight
+        if picture is not None and not self._bar.disable and rows >= FEWEST_ROWS:
+            self._bar.picture = as_text(picture, rows=rows)
+            self._bar.refresh()
+
     def pause(self) -> "Pause":
         """Time spent inside is not counted against images per second."""
         return Pause(self)
+
+
+class _Bar(Progress):
+    """A bar below the picture of what has been learned so far."""
+
+    picture: Text | None = None
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        if self.picture is not None:
+            yield self.picture
+        yield from super().get_renderables()
 
 
 class Pause:

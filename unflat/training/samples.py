@@ -3,18 +3,28 @@
 from pathlib import Path
 from typing import Any
 
-from unflat.data.kinds import Photos
+import numpy as np
+
+from unflat.data.captures import smaller
+from unflat.data.kinds import Capture, Photos
 from unflat.method import Method, Prediction, predict_in_pieces
-from unflat.outputs.images import colour_confidence, colour_depth, colour_normals, save_png, sheet
+from unflat.outputs.images import colour_confidence, colour_depth, colour_normals, save_png, sheet, to_rgb
 
 COUNT = 8
 CELL = 96
+VIEWS, VIEW = 3, 160
+"""pictures of a capture that are looked at, and about how many pixels their longer side has"""
 
 
-def save_samples(path: Path, method: Method, data: Any) -> None:
-    """Write what the method now makes of the first few photos; data of another kind have no sheet."""
+def save_samples(path: Path, method: Method, data: Any) -> np.ndarray | None:
+    """Write what the method now makes of the first few photos, or of a few pictures of a capture, beside them.
+
+    Returns one picture of it, uint8 [h, w, 3]; None for data of another kind, which have no sheet.
+    """
+    if isinstance(data, Capture):
+        return _of_capture(path, method, data)
     if not isinstance(data, Photos):
-        return
+        return None
     photos = data[: min(COUNT, len(data))]
     prediction = predict_in_pieces(method, photos)
     names = [
@@ -25,6 +35,21 @@ def save_samples(path: Path, method: Method, data: Any) -> None:
         names.append("canonical")
     rows = [[photos.rgb[i], *(_picture(prediction, name, i) for name in names[1:])] for i in range(len(photos))]
     save_png(path, sheet(rows, titles=names, cell=CELL))
+    return to_rgb(rows[0][names.index("rgb") if "rgb" in names else 1])
+
+
+def _of_capture(path: Path, method: Method, capture: Capture) -> np.ndarray:
+    """Small pictures, since they are looked at while others wait."""
+    few = capture.spread(VIEWS)
+    longest = max(max(p.width, p.height) for p in few.pinholes)
+    few = smaller(few, max(1, round(longest / VIEW)))
+    predictions = [predict_in_pieces(method, few.cameras(i)) for i in range(len(few))]
+    shown = [to_rgb(p.rgb[0]) for p in predictions if p.rgb is not None]
+    depth = [colour_depth(p.depth[0]) for p in predictions if p.depth is not None]
+    columns = {"picture": [to_rgb(few.rgb(i)) for i in range(len(few))], "learned": shown, "depth": depth}
+    given = {name: column for name, column in columns.items() if column}
+    save_png(path, sheet(list(zip(*given.values(), strict=True)), titles=list(given), cell=VIEW))
+    return (shown or depth)[0]
 
 
 def _picture(prediction: Prediction, name: str, index: int) -> Any:

@@ -220,7 +220,7 @@ class Trainer:
             if training.sample_every and (self.step % training.sample_every == 0 or last):
                 sheet = self.folder / "samples" / f"{self.step:08d}.png"
                 with writing(sheet):
-                    save_samples(sheet, self.result, shown)
+                    log.show(save_samples(sheet, self.result, shown))
             due = training.validate_every and (self.step % training.validate_every == 0 or last)
             if due and self.validation is not None:
                 self._validate(log)

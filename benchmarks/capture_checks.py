@@ -50,7 +50,10 @@ def shuffled(capture: Capture) -> Capture:
 def mirrored(capture: Capture) -> Capture:
     """x of the world negated, and of the cameras, which then are cameras again."""
     flip = np.diag([-1.0, 1.0, 1.0, 1.0])
-    return posed(capture, flip @ capture.scene_from_camera @ flip)
+    points = capture.points
+    if points is not None:
+        points = replace(points, places=points.places * flip.diagonal()[:3])
+    return replace(posed(capture, flip @ capture.scene_from_camera @ flip), points=points)
 
 
 def longer(capture: Capture) -> Capture:

@@ -10,9 +10,6 @@ decoding, compiling and looking do not. Looked at are N views, spread over the t
 
 import argparse
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -57,12 +54,9 @@ def records(options: argparse.Namespace, method: str, found: dict[str, Any]) -> 
 
 
 def in_a_process(options: argparse.Namespace, method: str) -> dict[str, Any]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
-    command = [sys.executable, __file__, str(options.data), *told(options), "--worker", "--methods", method]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-3000:]}")
-    return json.loads(done.stdout.splitlines()[-1])  # type: ignore[no-any-return]
+    from processes import answer_of
+
+    return answer_of(__file__, str(options.data), *told(options), "--worker", "--methods", method)
 
 
 def told(options: argparse.Namespace) -> list[str]:

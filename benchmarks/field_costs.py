@@ -4,16 +4,15 @@
 
 A generated vase at 200 px. One of the four is changed at a time, in a process of its own; the others stay at 4096 rays,
 a sample every 0.75 voxels, 128 voxels along a side and 60 pictures. Time is the median process CPU time of a step, one
-thread, after so many others that what is empty is known. Memory is that of the pictures, and what the process gains at
-most until a gradient is there. Samples are those that are composited.
+thread, after so many others that what is empty is known. Memory is that of the pictures, and what the process has more
+after a step, with its gradient still there, than before it knew the method. Samples are those that are composited.
 """
 
 import argparse
+import ctypes
 import json
 import os
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -38,21 +37,21 @@ class Size(NamedTuple):
 
 
 CHANGED: dict[str, tuple[Any, ...]] = {
-    "rays": (512, 1024, 2048, 4096, 8192, 16384),
-    "step": (3.0, 1.5, 0.75, 0.375, 0.1875),
-    "voxels": (32, 64, 128, 192, 256),
-    "pictures": (15, 30, 60, 120),
+    "rays": (512, 2048, 4096, 16384),
+    "step": (3.0, 1.5, 0.75, 0.25),
+    "voxels": (32, 64, 128, 256),
+    "pictures": (15, 60, 240),
 }
 TITLES = {"rays": "rays a step", "step": "samples a ray", "voxels": "voxels along a side", "pictures": "pictures"}
 SIDE = 200
-WARM, TIMED = 220, 30
-"""steps before the clock starts (in which what is empty is found twice), and on it"""
+WARM, TIMED = 120, 20
+"""steps before the clock starts (in which what is empty is found), and on it"""
 
 
 def main(words: Sequence[str] | None = None) -> None:
     options = parser().parse_args(words)
     if options.worker:
-        print(json.dumps(measured(options.methods[0], Size(*json.loads(options.worker)), options.side, options.warm)))
+        print(json.dumps(measured(options.methods[0], Size(*json.loads(options.worker)))))
         return
     found: dict[str, dict[str, list[dict[str, float]]]] = {}
     for method in options.methods:
@@ -81,65 +80,69 @@ def records(found: dict[str, dict[str, list[dict[str, float]]]]) -> list[Record]
 
 
 def in_a_process(options: argparse.Namespace, method: str, size: Size) -> dict[str, float]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
-    command = [sys.executable, __file__, "--methods", method, "--side", str(options.side), "--warm", str(options.warm)]
-    done = subprocess.run(
-        [*command, "--worker", json.dumps(size)], env=environment, capture_output=True, text=True
-    )  # fmt: skip
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-3000:]}")
-    return json.loads(done.stdout.splitlines()[-1])  # type: ignore[no-any-return]
+    from processes import answer_of
+
+    return answer_of(__file__, "--methods", method, "--worker", json.dumps(size))
 
 
-def measured(method: str, size: Size, side: int, warm: int) -> dict[str, float]:
+def measured(method: str, size: Size, side: int = SIDE, warm: int = WARM) -> dict[str, float]:
     """Seconds and bytes of a step of a method, and how many samples a ray has in it."""
+    from unflat.worlds.objects import Objects
+
+    vase = Objects("vase", size.pictures, side).capture(progress=False)
+    stepped(method, Size(rays=64, voxels=16, pictures=1), vase[:1], warm=2)  # all loops are loaded
+    before = held()
+    seconds, memory, samples = stepped(method, size, vase, warm)
+    return {"seconds": seconds, "memory": float(memory - before + vase.pixels.nbytes), "samples": samples}
+
+
+def stepped(method: str, size: Size, capture: Any, warm: int) -> tuple[float, int, float]:
+    """Median seconds of a step, the most bytes held after one, and samples a ray."""
     from unflat import catalogue
     from unflat.kernels.threads import share_threads
     from unflat.training.optimisers import Optimiser
     from unflat.training.run import build
-    from unflat.worlds.objects import Objects
 
     share_threads(1)
     experiment = catalogue.experiment(method, "small")
-    vase = Objects("vase", size.pictures, side).capture(progress=False)
-    before = most = held()
-    model = build(experiment.method, sized(experiment.config, size), vase.extent, 0)
-    model.prepare(vase)
-    seconds, samples = [], 0.0
-    optimiser: Any = None
-    batches = model.batches(vase, 0, 0)
+    model = build(experiment.method, SIZED[method](experiment.config, size), capture.extent, 0)
+    model.prepare(capture)
+    batches, optimiser, seconds, most, samples = model.batches(capture, 0, 0), None, [], 0, 0.0
     for step in range(warm + TIMED):
         began = time.process_time()
         if optimiser is None:
             names = {parameter: name for name, parameter in model.named_parameters()}
             optimiser = Optimiser(model.parameter_groups(), names, experiment.training.rate)
-        losses = model.losses(next(batches), step)
         optimiser.zero_grad()
+        losses = model.losses(next(batches), step)
         losses.total.backward()
-        most = max(most, held())
         optimiser.step(step, 1.0)
         if model.update(step):
-            optimiser, batches = None, model.batches(vase, step + 1, 0)
+            optimiser, batches = None, model.batches(capture, step + 1, 0)
         if step >= warm:
             seconds.append(time.process_time() - began)
+            most = max(most, held())
             samples += float(losses.figures["samples"]) / TIMED
-    return {
-        "seconds": statistics.median(seconds),
-        "memory": float(most - before + vase.pixels.nbytes),
-        "samples": samples,
-    }
+    return statistics.median(seconds), most, samples
 
 
-def sized(config: Any, size: Size) -> Any:
-    """A method's settings for a step of this size, and no growth."""
-    config = replace(config, batch_size=size.rays, step=size.step)
-    if hasattr(config, "stages"):
-        return replace(config, detail=1e-3, most=size.voxels, stages=(1.0,), until=(), smaller=(1,))
-    return replace(config, voxels=(size.voxels**3, size.voxels**3), growths=())
+def quick_grid_sized(config: Any, size: Size) -> Any:
+    """Its settings for a step of this size, and no growth."""
+    fixed = replace(config, detail=1e-3, most=size.voxels, stages=(1.0,), until=(), smaller=(1,))
+    return replace(fixed, batch_size=size.rays, step=size.step)
+
+
+def tensorf_sized(config: Any, size: Size) -> Any:
+    voxels = (size.voxels**3, size.voxels**3)
+    return replace(config, voxels=voxels, growths=(), batch_size=size.rays, step=size.step)
+
+
+SIZED = {"quick_grid": quick_grid_sized, "tensorf": tensorf_sized}
 
 
 def held() -> int:
-    """Bytes of memory that this process has now (Linux)."""
+    """Bytes of memory that this process has now (Linux); what was freed is given back first."""
+    ctypes.CDLL(None).malloc_trim(0)
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
@@ -197,8 +200,6 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--methods", nargs="+", choices=("quick_grid", "tensorf"), default=["quick_grid", "tensorf"])
     made.add_argument("--plot", type=Path, help="a PNG")
     made.add_argument("--record", action="store_true", help="append the figures to benchmarks/results")
-    made.add_argument("--side", type=int, default=SIDE, help=argparse.SUPPRESS)
-    made.add_argument("--warm", type=int, default=WARM, help=argparse.SUPPRESS)
     made.add_argument("--worker", default="", help=argparse.SUPPRESS)
     return made
 

@@ -133,14 +133,10 @@ def reached(points: Sequence[tuple[float, float]], levels: Sequence[float] = LEV
 
 
 def in_a_process(options: argparse.Namespace, **given: Any) -> dict[str, Any]:
+    from processes import answer_of
+
     words = [f"--{name}={value}" for name, value in given.items()]
-    threads = str(given.get("threads", 1))
-    environment = {**os.environ, "OMP_NUM_THREADS": threads, "NUMBA_NUM_THREADS": threads, "OMP_WAIT_POLICY": "PASSIVE"}
-    command = [sys.executable, __file__, options.part, str(options.data), "--worker", *words]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-3000:]}")
-    return json.loads(done.stdout.splitlines()[-1])  # type: ignore[no-any-return]
+    return answer_of(__file__, options.part, str(options.data), "--worker", *words, threads=given.get("threads", 1))
 
 
 def worked(options: argparse.Namespace) -> dict[str, Any]:

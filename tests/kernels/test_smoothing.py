@@ -1,6 +1,8 @@
 """Smoothness where a step touches: the loop, its twin, and the roughness that both are the gradient of."""
 
 from functools import partial
+from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
@@ -77,6 +79,75 @@ def test_of_a_dense_gradient_what_is_not_zero_is_touched(grid: tuple[Tensor, Ten
     wanted = given.reshape(len(table), -1).clone()
     wanted[3] += 0.5 * expected(table, row_of)[3]
     torch.testing.assert_close(parameter.grad.reshape(wanted.shape), wanted)
+
+
+def test_a_table_that_is_used_twice_is_as_rough_as_once(grid: tuple[Tensor, Tensor]) -> None:
+    """Autograd adds up sparse gradients by laying their rows end to end."""
+    table, row_of = grid
+    parameter = table.clone().requires_grad_()
+    joined = smoothed(parameter, row_of, 0.3)
+    wanted = torch.zeros(len(table), table.numel() // len(table))
+    for touched in (torch.tensor([5, 2]), torch.tensor([2, 9])):
+        given = torch.randn(2, wanted.shape[1], generator=torch.Generator().manual_seed(int(touched[0])))
+        wanted[touched] += given
+        sparse = sparse_rows(touched, given, len(table))
+        joined = _Given.apply(joined, flattened(sparse) if table.dim() == 1 else sparse)  # type: ignore[no-untyped-call]
+    none = torch.empty(1, 0, dtype=torch.long), torch.empty(0, *table.shape[1:])
+    joined.backward(torch.sparse_coo_tensor(*none, table.shape, check_invariants=True))
+    rows = torch.tensor([5, 2, 9])
+    wanted[rows] += 0.3 * expected(table, row_of)[rows]
+    assert parameter.grad is not None
+    torch.testing.assert_close(parameter.grad.to_dense().reshape(wanted.shape), wanted)
+
+
+class _Given(torch.autograd.Function):
+    """Passes on what it is given, and adds a gradient of its own."""
+
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, gradient: Tensor) -> Tensor:
+        ctx.gradient = gradient
+        return table.view_as(table)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return gradient + ctx.gradient, None
+
+
+@pytest.mark.parametrize("refilled", [True, False], ids=["refilled", "another"])
+def test_another_grid_is_looked_at_anew(refilled: bool) -> None:
+    table = torch.randn(60, 2, generator=torch.Generator().manual_seed(2))
+    row_of = torch.full(SHAPE, -1, dtype=torch.int32)
+    for first in (0, 60):
+        filled = torch.full((120,), -1, dtype=torch.int32)
+        filled[first : first + 60] = torch.arange(60, dtype=torch.int32)
+        if refilled:
+            row_of.copy_(filled.view(SHAPE))
+        else:
+            row_of = filled.view(SHAPE)
+        parameter = table.clone().requires_grad_()
+        smoothed(parameter, row_of, 1.0).backward(sparse_rows(torch.arange(60), torch.zeros(60, 2), 60))
+        assert parameter.grad is not None
+        torch.testing.assert_close(parameter.grad.to_dense(), expected(table, row_of))
+
+
+def test_threads_take_a_part_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(3)
+    table, row_of = torch.randn(20**3, generator=generator), torch.full((20, 20, 20), -1, dtype=torch.int32)
+    touched, found = torch.randperm(20**3, generator=generator)[:3000], []
+    for parts in (1, 3):
+        monkeypatch.setattr(smoothing, "pieces", lambda count, parts=parts: cut(count, parts))
+        parameter = table.clone().requires_grad_()
+        given = flattened(sparse_rows(touched, torch.ones(3000, 1), 20**3))
+        smoothed(parameter, row_of, 0.7).backward(given)
+        assert parameter.grad is not None
+        found.append(parameter.grad.to_dense())
+    assert torch.equal(*found)
+    assert not torch.equal(found[0][touched], torch.ones(3000))
+
+
+def cut(count: int, parts: int) -> list[tuple[int, int]]:
+    edges = [count * n // parts for n in range(parts + 1)]
+    return list(pairwise(edges))
 
 
 def test_without_a_weight_nothing_is_done(grid: tuple[Tensor, Tensor]) -> None:

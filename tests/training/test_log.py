@@ -64,20 +64,25 @@ def test_on_a_terminal_there_is_a_bar(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "1/4" in shown and "images/s" in shown and "SIDE 1.234" in shown and "a warning" in shown
 
 
-@pytest.mark.parametrize("height", [30, 8])
-def test_on_a_terminal_that_has_room_a_picture_is_shown(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, height: int
+@pytest.mark.parametrize(
+    ("height", "encoding", "colours"),
+    [(30, "utf-8", "truecolor"), (8, "utf-8", "truecolor"), (30, "ascii", "truecolor"), (30, "utf-8", None)],
+)
+def test_a_picture_is_shown_where_there_is_room_and_the_terminal_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, height: int, encoding: str, colours: str | None
 ) -> None:
-    screen = io.StringIO()
-    monkeypatch.setattr(
-        log, "Console", lambda quiet: Console(file=screen, force_terminal=True, width=90, height=height)
-    )
-    with Log(tmp_path, 4, 0) as told:
-        told.show(np.full((20, 20, 3), 99, np.uint8))
-        told.show(None)  # data without one
-        told.count({"loss": 1.0}, 10)
-    assert ("\u2580" in screen.getvalue()) == (height == 30)
-    assert "1/4" in screen.getvalue()
+    told = io.BytesIO()
+    screen = io.TextIOWrapper(told, encoding=encoding, write_through=True)
+    # rich's stub knows no None, which stands for no colours
+    console = Console(file=screen, force_terminal=True, height=height, color_system=colours)  # type: ignore[arg-type]
+    monkeypatch.setattr(log, "Console", lambda quiet: console)
+    with Log(tmp_path, 4, 0) as bar:
+        bar.show(np.full((20, 20, 3), 99, np.uint8))
+        bar.show(None)  # data without one
+        bar.count({"loss": 1.0}, 10)
+    shown = told.getvalue().decode(encoding)
+    assert ("\u2580" in shown) == (height == 30 and encoding == "utf-8" and colours is not None)
+    assert "1/4" in shown
 
 
 def test_of_a_scene_psnr_of_rays_and_of_held_out_pictures_are_told(

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from unflat.kernels.accumulators import added_up, sparse_rows
 from unflat.method import Group
 from unflat.training.optimisers import Optimiser, clip, values_of
 
@@ -160,6 +161,14 @@ def test_clipping_scales_sparse_gradients_as_it_does_dense_ones() -> None:
     torch.testing.assert_close(sparse.grad.to_dense()[3], torch.tensor([0.0, 0.8]), rtol=1e-5, atol=0)
     clip([dense, sparse], 10.0, norm / 5)
     torch.testing.assert_close(dense.grad, torch.tensor([0.2, 0.4, 0.4]), rtol=1e-5, atol=0)
+
+
+def test_rows_of_loops_that_several_losses_touched_are_added_up() -> None:
+    """Loops list their rows in any order, which torch does not expect of what it adds."""
+    one, two = (sparse_rows(torch.tensor(rows), torch.ones(len(rows), 2), 8) for rows in ([5, 2], [2, 7, 5]))
+    total = added_up(one + two)
+    assert sorted(total._indices()[0].tolist()) == [2, 5, 7]
+    assert total.to_dense()[:, 0].tolist() == [0, 0, 2, 0, 0, 2, 0, 1]
 
 
 def test_a_row_that_several_losses_touched_learns_from_their_sum() -> None:

@@ -88,7 +88,7 @@ def _drill(options: DemoOptions) -> None:
     )  # fmt: skip
     print(f"{_part(5, options)} writing its mesh, a video and the report")
     export(run, options.out / "drill" / "drill.glb")
-    frames = 60 if options.videos else 8
+    frames = 60 if options.videos else 0
     written = report(run, options.out / "drill", unseen, pictures=4, frames=frames, side=240, progress=False)
     shown = ", ".join(f"{name} {value:.4g}" for name, value in run.figures.items())
     print(f"of {len(unseen)} pictures that it has not seen: {shown}. Open {written.page} in a browser.")

@@ -48,6 +48,17 @@ def sparse_rows(rows: Tensor, values: Tensor, count: int) -> Tensor:
     )
 
 
+def added_up(gradient: Tensor) -> Tensor:
+    """A sparse tensor in which rows may stand several times, whatever it says of itself, with each once.
+
+    torch adds two of `sparse_rows` by merging rows that it takes for sorted, and takes the sum for one that has each
+    row once, which it need not be."""
+    again = torch.sparse_coo_tensor(
+        gradient._indices(), gradient._values(), gradient.shape, check_invariants=False, is_coalesced=False
+    )
+    return again.coalesce()
+
+
 def flattened(gradient: Tensor) -> Tensor:
     """A sparse [rows, 1] as [rows]."""
     values = gradient._values()[:, 0]

@@ -15,9 +15,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from unflat.kernels.accumulators import flattened, sparse_rows
+from unflat.kernels.accumulators import added_up, flattened, sparse_rows
 from unflat.kernels.loops import compiled_loops
 from unflat.kernels.threads import pieces, side_by_side
+from unflat.kernels.touched_adam import all_different
 
 _loops = partial(compiled_loops, "smoothing_cpu")
 
@@ -75,6 +76,9 @@ class _Smoothed(torch.autograd.Function):
             touched = gradient.reshape(values.shape).any(1).nonzero()[:, 0]
             rough = roughness_gradient(values, row_of, touched)
             return gradient.reshape(values.shape).index_add(0, touched, weight * rough).view(table.shape), None, None
+        rows = gradient._indices()[0]
+        if not all_different(rows, torch.zeros(len(table), dtype=torch.int32, device=rows.device)):
+            gradient = added_up(gradient)  # the table was used twice
         touched, given = gradient._indices()[0], gradient._values().reshape(-1, values.shape[1])
         if given.device.type == "cpu" and _loops() is not None:
             joined = sparse_rows(touched, _looped(given, touched, values, row_of, weight), len(table))
@@ -99,11 +103,12 @@ def _looped(given: Tensor, touched: Tensor, values: Tensor, row_of: Tensor, weig
 def _voxels_with_a_row(row_of: Tensor) -> Tensor:
     """In the order of rows; found anew only for another grid, since looking takes as long as the loop."""
     global _last
-    grid, voxels = _last
-    if grid is None or grid() is not row_of:
+    known, voxels = _last
+    if known is None or known[0]() is not row_of or known[1] != row_of._version:
         voxels = (row_of.flatten() >= 0).nonzero()[:, 0]
-        _last = weakref.ref(row_of), voxels
+        _last = (weakref.ref(row_of), row_of._version), voxels
     return voxels
 
 
-_last: tuple[weakref.ref[Tensor] | None, Tensor] = (None, torch.empty(0, dtype=torch.int64))
+_last: tuple[Any, Tensor] = (None, torch.empty(0, dtype=torch.int64))
+"""the last grid asked for, and its voxels"""

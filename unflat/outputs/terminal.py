@@ -3,11 +3,18 @@
 import numpy as np
 from PIL import Image
 from rich.color import Color
+from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
 COLUMNS, ROWS = 40, 20
 """characters that a picture takes at most"""
+
+
+def shows_pictures(console: Console) -> bool:
+    """Whether a terminal has the character and colours enough."""
+    colours = console.color_system in ("256", "truecolor") and not console.no_color
+    return colours and not console.options.ascii_only and not console.legacy_windows
 
 
 def as_text(picture: np.ndarray, columns: int = COLUMNS, rows: int = ROWS) -> Text:

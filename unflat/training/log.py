@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from unflat.outputs.files import write_text
-from unflat.outputs.terminal import ROWS, as_text
+from unflat.outputs.terminal import ROWS, as_text, shows_pictures
 from unflat.training.disk import writing
 
 REFRESHED = 4
@@ -137,7 +137,7 @@ class Log:
     def show(self, picture: np.ndarray | None) -> None:
         """A picture, uint8 [h, w, 3], above the bar, where there is one; the next takes its place."""
         rows = min(ROWS, self._console.height - 6)  # what does not fit would push the bar out of sight
-        if picture is not None and not self._bar.disable and rows >= FEWEST_ROWS:
+        if picture is not None and not self._bar.disable and rows >= FEWEST_ROWS and shows_pictures(self._console):
             self._bar.picture = as_text(picture, rows=rows)
             self._bar.refresh()
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from unflat.kernels.accumulators import added_up
 from unflat.kernels.touched_adam import all_different, update_rows
 from unflat.method import Group
 
@@ -67,7 +68,7 @@ def _touched(gradient: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
         return touched, flat[touched]
     # torch forgets on the way that rows are different, and sorting them costs more than the rest of a step
     if not all_different(gradient._indices()[0], count):
-        gradient = gradient.coalesce()  # several losses met
+        gradient = added_up(gradient)  # several losses met
     touched = gradient._indices()[0]
     return touched, gradient._values().reshape(len(touched), math.prod(gradient.shape[1:]))
 

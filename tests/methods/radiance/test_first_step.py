@@ -34,3 +34,13 @@ def test_density_gets_a_gradient(experiment: Experiment, vase: Capture) -> None:
     assert density.grad is not None
     gradient = density.grad.coalesce().values() if density.grad.is_sparse else density.grad
     assert gradient.numel() and float(gradient.abs().max()) > 0
+
+
+@pytest.mark.parametrize("experiment", [tensorf.chair(), tensorf.chair_cp()], ids=["VM", "CP"])
+def test_samples_of_a_small_box_count_too(experiment: Experiment, vase: Capture) -> None:
+    """The released settings, whose step absorbs little, and a tenth of that: of a box that is drawn tight by hand."""
+    scene = replace(vase.scene, box=(-0.2, -0.2, -0.2, 0.2, 0.2, 0.2))
+    config = replace(experiment.config, components=(2, 2), batch_size=256)
+    method = build(experiment.method, config, replace(vase, scene=scene).extent, 0)
+    losses = method.losses(next(method.batches(replace(vase, scene=scene), 0, 0)), 0)
+    assert float(losses.figures["samples"]) > 1

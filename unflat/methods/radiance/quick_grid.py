@@ -81,7 +81,7 @@ class Config:
     least_seen: float = 0.04
     """share of the pictures that have to see a place of a space without end"""
     smoothness: tuple[float, float] = (0.0, 0.0)
-    """weights of the roughness of raw density and of colour, over the rays of a step, where a step touches"""
+    """weights of the roughness of raw density and of colour, divided by the batch size, where a step touches"""
     opacity_weight: float = 0.0
     """weight of the pictures' opacity, where they have one"""
 
@@ -142,18 +142,20 @@ class QuickGrid(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb"
 
     @classmethod
     def suited(cls, experiment: Experiment, data: Capture, started: bool = False) -> tuple[Experiment, dict[str, str]]:
+        if started:
+            return experiment, {}
         chosen: dict[str, tuple[object, str]] = {}
         if data.scene.space == "contracted":
             emptier = "a space without end begins emptier: else it fills with haze before the cameras"
             chosen = {
-                "config.most": (192, "a space without end has its own number of voxels, whatever the pixels"),
+                "config.most": (192, "a space without end: more voxels than these were no better"),
                 "config.step": (1.0, "a space without end is walked in larger steps"),
                 "config.density_shift": (5.0, emptier),
                 "config.least": (1e-3, emptier),
             }
-        if data.scene.space == "contracted" or len(data) < FEW:
+        if data.scene.space == "contracted" or (data.scene.space == "box" and len(data) < FEW):
             chosen["config.smoothness"] = SMOOTH, "what few pictures see is learned by heart unless it is kept smooth"
-        return (experiment, {}) if started else fitted(experiment, chosen)
+        return fitted(experiment, chosen)
 
     # -- what is empty before learning ---------------------------------------------------------------------------------
 
@@ -274,6 +276,8 @@ def small() -> Experiment:
 
 def tiny() -> Experiment:
     """A few steps on a few small pictures: shows that everything runs, learns little."""
-    config = Config(detail=2.0, stages=(0.7, 1.0), until=(2,), smaller=(2, 1), batch_size=64, refresh=2)
+    config = Config(
+        detail=2.0, stages=(0.7, 1.0), until=(2,), smaller=(2, 1), batch_size=64, refresh=2, smoothness=SMOOTH
+    )
     training = Training(steps=3, rate=0.5, clip=0.0, log_every=1, validate_every=3, save_every=2)
     return Experiment(QuickGrid, config, training, *object_splits("vase", 6, 24))

@@ -89,7 +89,9 @@ class Config:
 
 
 THINNEST = 3e-2
-"""of `shown`: the opacity and weight under which a sample is left out altogether"""
+"""of `shown`: the opacity and weight under which a sample is left out altogether, unless all begins thinner"""
+BEGUN = 0.1
+"""of the opacity that a step begins with: a sample that is as thin is left out"""
 
 
 class TensoRF(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb", "depth", "opacity")):
@@ -148,9 +150,11 @@ class TensoRF(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb", 
     def walk(self, key: int = 0) -> Walk:
         step = self.config.step * float((self.high - self.low).double().prod() / math.prod(self.grid)) ** (1 / 3)
         thickness = step * self.config.density_scale
-        thin = THINNEST * self.config.shown  # what is too thin for a colour yet has to become denser
+        shift = self.config.density_shift
+        # what is too thin for a colour yet has to become denser, and so has what all begins with
+        thin = min(THINNEST * self.config.shown, BEGUN * thickness * math.log1p(math.exp(-shift)))
         return Walk(
-            step, self.scene.space == "contracted", thickness, self.config.density_shift, key, thinnest=thin, least=thin
+            step, self.scene.space == "contracted", thickness, shift, key, thinnest=thin, least=thin
         )  # fmt: skip
 
     def colours(self, points: Float[Tensor, "m 3"], sights: Float[Tensor, "m 3"]) -> Float[Tensor, "m 3"]:

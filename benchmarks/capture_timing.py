@@ -45,10 +45,11 @@ class Timed(Trainer):
     """A trainer that writes nothing and looks at held-out views, while its clock stands still."""
 
     def __init__(
-        self, *given: Any, look: Callable[[int, float, float], None], every: Sequence[int], until: float
-    ) -> None:
+        self, *given: Any, look: Callable[[int, float, float], None], every: Sequence[int], until: float,
+        clock: str = "cpu",
+    ) -> None:  # fmt: skip
         super().__init__(*given, quiet=True)
-        self.look, self.every, self.until = look, every, until
+        self.look, self.every, self.until, self.clock = look, every, until, clock
         self.idle = [0.0, 0.0]
         self.began = [0.0, 0.0]
 
@@ -59,12 +60,13 @@ class Timed(Trainer):
     def _report(self, log: Any) -> None:
         before = [time.process_time(), time.perf_counter()]
         cpu, wall = (now - began - idle for now, began, idle in zip(before, self.began, self.idle, strict=True))
-        if self.step in self.every or self.step == self.training.steps or cpu > self.until:
+        over = (cpu if self.clock == "cpu" else wall) > self.until
+        if self.step in self.every or self.step == self.training.steps or over:
             self.look(self.step, cpu, wall)
         log.counted().clear()
         for i, now in enumerate((time.process_time(), time.perf_counter())):
             self.idle[i] += now - before[i]
-        if cpu > self.until:
+        if over:
             raise Enough
 
     def _save(self) -> None:
@@ -99,9 +101,11 @@ class Curve:
 
 def curve(
     cls: type[Method], config: Any, training: Training, train: Capture, held_out: Capture, *, every: int = 50,
-    first: int = 0, until: float = UNTIL_FOREVER, tell: Callable[[Point, Method], None] | None = None,
+    first: int = 0, until: float = UNTIL_FOREVER, clock: str = "cpu",
+    tell: Callable[[Point, Method], None] | None = None,
 ) -> Curve:  # fmt: skip
-    """Train, and look at all pictures of `held_out` every so many steps (every 10 up to step `first`)."""
+    """Train, and look at all pictures of `held_out` every so many steps (every 10 up to step `first`),
+    for at most `until` seconds of a clock, cpu or wall."""
     found = Curve(method=build(cls, config, train.extent, training.seed))
     method = found.method
     assert method is not None
@@ -118,7 +122,7 @@ def curve(
         training, log_every=10**9, save_every=10**9, save_seconds=1e12, validate_every=0, sample_every=0,
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
-        trainer = Timed(method, train, plain, Path(folder), look=look, every=sorted(steps), until=until)
+        trainer = Timed(method, train, plain, Path(folder), look=look, every=sorted(steps), until=until, clock=clock)
         with suppress(Enough):
             trainer.fit()
     return found

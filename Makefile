@@ -20,6 +20,8 @@ export VENV PYTHON TORCH TORCH_INDEX
 BIN = $(VENV)/bin
 # Tests run one thread each: results do not depend on the machine, and a busy one does not crawl.
 TESTING = OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m pytest
+# Two processes, each of which takes whole files.
+SIDE_BY_SIDE = -n 2 --dist loadfile
 
 .PHONY: help setup demo test soak lint types format tables clean
 .DEFAULT_GOAL := help
@@ -34,7 +36,7 @@ demo: setup  ## photos of faces in 3D, and a scene learned from 48 pictures, int
 	@$(BIN)/python -m unflat demo --out demo
 
 test: lint types  ## lint, types, layers and the tests (under 5 minutes on 2 cores)
-	@$(TESTING) $(PYTEST_ARGUMENTS)
+	@$(TESTING) $(SIDE_BY_SIDE) $(PYTEST_ARGUMENTS)
 
 soak: setup  ## the long checks
 	@$(TESTING) -m soak $(PYTEST_ARGUMENTS)

@@ -60,10 +60,10 @@ def main(words: Sequence[str] | None = None) -> None:
                 one = in_a_process(options, method, Size()._replace(**{what: value}))
                 one["x"] = one["samples"] if what == "step" else float(value)
                 found.setdefault(what, {}).setdefault(method, []).append(one)
+                if options.record:  # each at once: what is stopped has not been in vain
+                    append(records({what: {method: [one]}}))
                 print(f"{method:11}{TITLES[what]:21}{one['x']:8.4g}  {1e3 * one['seconds']:7.1f} ms "
                       f"{one['memory'] / 1e6:7.0f} MB  {one['samples']:5.1f} samples a ray", flush=True)  # fmt: skip
-    if options.record:
-        append(records(found))
     if options.plot:
         Image.fromarray(plotted(found)).save(options.plot)
 

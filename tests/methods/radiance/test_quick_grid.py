@@ -113,7 +113,7 @@ def test_a_space_without_end_and_few_pictures_get_settings_of_their_own(vase: Ca
     suited, reasons = QuickGrid.suited(usual, vase)
     assert suited.config.smoothness == quick_grid.SMOOTH and set(reasons) == {"config.smoothness"}
     suited, reasons = QuickGrid.suited(usual, endless)
-    assert suited.config.most == 192 and suited.config.density_shift == 5.0
+    assert suited.config.most == 192 and suited.config.density_shift == 6.0
     settings = ("most", "step", "density_shift", "least", "smoothness")
     assert set(reasons) == {f"config.{name}" for name in settings}
     assert QuickGrid.suited(usual, endless, started=True) == (usual, {})

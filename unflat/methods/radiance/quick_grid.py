@@ -150,7 +150,7 @@ class QuickGrid(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb"
             chosen = {
                 "config.most": (192, "a space without end: more voxels than these were no better"),
                 "config.step": (1.0, "a space without end is walked in larger steps"),
-                "config.density_shift": (5.0, emptier),
+                "config.density_shift": (6.0, emptier),
                 "config.least": (1e-3, emptier),
             }
         if data.scene.space == "contracted" or (data.scene.space == "box" and len(data) < FEW):

@@ -71,7 +71,7 @@ def main(words: Sequence[str] | None = None) -> None:
 def records(found: dict[str, dict[str, list[dict[str, float]]]]) -> list[Record]:
     command = "OMP_NUM_THREADS=1 python benchmarks/field_costs.py --plot FILE --record"
     return [
-        Record(method, f"field_costs, vase, {SIDE} px", f"CPU ms of a step, {one['x']:.4g} {TITLES[what]}",
+        Record(method, f"field_costs, vase, {SIDE} px", f"CPU ms of a step, {one['x']:.5g} {TITLES[what]}",
                1e3 * one["seconds"], "lower", memory=one["memory"], command=command)
         for what, methods in found.items()
         for method, points in methods.items()
@@ -185,14 +185,15 @@ def panel(
             y = at(min(across), tick)[1]
             pen.line([(left, y), (right, y)], fill=(225, 225, 225))
             pen.text((left - 6, y), f"{tick:g}", fill=(110, 110, 110), font=font, anchor="rm")
-    for number, points in enumerate(methods.values()):
+    for which, points in enumerate(methods.values()):
         places = [at(one["x"], factor * one[key]) for one in points]
-        pen.line(places, fill=COLOURS[number], width=2)
+        pen.line(places, fill=COLOURS[which], width=2)
         for x, y in places:
-            pen.ellipse([x - 3, y - 3, x + 3, y + 3], outline=COLOURS[number])
-        if number == 0:
+            pen.ellipse([x - 3, y - 3, x + 3, y + 3], outline=COLOURS[which])
+        if which == 0:
             for one, (x, _) in zip(points, places, strict=True):
-                pen.text((x, bottom + 4), f"{one['x']:.3g}", fill=(110, 110, 110), font=font, anchor="mt")
+                number = f"{one['x']:.0f}" if one["x"] >= 10 else f"{one['x']:.2g}"
+                pen.text((x, bottom + 4), number, fill=(110, 110, 110), font=font, anchor="mt")
 
 
 def parser() -> argparse.ArgumentParser:

@@ -148,8 +148,8 @@ class QuickGrid(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb"
         if data.scene.space == "contracted":
             emptier = "a space without end begins emptier: else it fills with haze before the cameras"
             chosen = {
-                "config.most": (192, "a space without end: more voxels than these were no better"),
-                "config.step": (1.0, "a space without end is walked in larger steps"),
+                "config.most": (192, "a space without end: settled on a hand-held capture (docs/LOG.md)"),
+                "config.step": (1.0, "a space without end: as good as shorter ones there, and quicker"),
                 "config.density_shift": (6.0, emptier),
                 "config.least": (1e-3, emptier),
             }

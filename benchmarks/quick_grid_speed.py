@@ -3,6 +3,7 @@
     OMP_NUM_THREADS=1 python benchmarks/quick_grid_speed.py levels CHAIR --yardstick FILE [--pairs 5] [--record]
     OMP_NUM_THREADS=1 python benchmarks/quick_grid_speed.py sizes CHAIR [--record]
     OMP_NUM_THREADS=1 python benchmarks/quick_grid_speed.py parts CHAIR [--record]
+    OMP_NUM_THREADS=1 python benchmarks/quick_grid_speed.py more CHAIR [--record]
 
 CHAIR is the folder of Synthetic-NeRF's chair at 400 px (transforms_{train,val,test}.json).
 
@@ -12,6 +13,7 @@ levels  process CPU seconds to 25, 30, 33 and 34 dB at 100 px with the first 60 
         which hold a second or two of compiling: they are compared with a run of it that compiles as well
 sizes   seconds to levels at 100, 200 and 400 px with one setting, on all test views, and with two threads
 parts   the dearest functions of a step, and how far they are from what the machine can do
+more    what more time gives at 200 px: spherical harmonics of higher degree, twice the steps, both, and smoothness
 
 The clock starts at the first batch: preparation counts; importing, decoding, compiling and looking do not.
 """
@@ -52,7 +54,7 @@ def main(words: Sequence[str] | None = None) -> None:
         print(json.dumps(taken_apart(options) if options.part == "parts" else worked(options)))
         return
     began = time.perf_counter()
-    lines = {"levels": levels, "sizes": sizes, "parts": parts}[options.part](options)
+    lines = {"levels": levels, "sizes": sizes, "parts": parts, "more": more}[options.part](options)
     for line in lines:
         print(f"{line.metric:78}{line.ours:10.4g}  {line.note}")
     if options.record:
@@ -147,7 +149,7 @@ def worked(options: argparse.Namespace) -> dict[str, Any]:
 
     from unflat.methods.radiance.quick_grid import QuickGrid, small
 
-    experiment, side = small(), options.side
+    experiment, side = changed(small(), options.change), options.side
     train = read(options.data, "train", side, limit=options.views or None)
     held_out = read(options.data, "test", side)
     if options.part == "levels":
@@ -172,9 +174,9 @@ def worked(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def sizes(options: argparse.Namespace) -> list[Record]:
-    """100, 200 and 400 px with all 100 views; at 400 px with two threads as well."""
+    """100, 200 and 400 px with all 100 views; at 200 and 400 px with two threads as well."""
     found = []
-    for side, threads in ((100, 1), (200, 1), (400, 1), (400, 2)):
+    for side, threads in ((100, 1), (200, 1), (200, 2), (400, 1), (400, 2)):
         views = VIEWS if side == 100 else 0
         run = in_a_process(options, side=side, views=views, threads=threads)
         name, clock = f"quick_grid_speed, {side} px", "levels" if threads == 1 else "wall"
@@ -193,6 +195,37 @@ def sizes(options: argparse.Namespace) -> list[Record]:
                 figure(name, "SSIM at the end", run["ssim"], better="higher", note=note, memory=run["memory"]),
             ]
         print(f"{side} px, {threads} threads: {run['levels']}, end {run['psnr']:.2f}", file=sys.stderr, flush=True)
+    return found
+
+
+# -- what more time gives ----------------------------------------------------------------------------------------------
+
+CHANGES: dict[str, dict[str, Any]] = {
+    "as it is": {},
+    "9 harmonics": {"bands": 9},
+    "16 harmonics": {"bands": 16},
+    "2000 steps": {"steps": 2000},
+    "9 harmonics, 2000 steps": {"bands": 9, "steps": 2000},
+    "smooth": {"smoothness": (1e-6, 5e-6)},
+    "distortion": {"distortion": 1e-4},
+}
+
+
+def changed(experiment: Any, change: str) -> Any:
+    """With another number of steps or other settings."""
+    given = dict(CHANGES[change])
+    training = replace(experiment.training, steps=given.pop("steps", experiment.training.steps))
+    return replace(experiment, training=training, config=replace(experiment.config, **given))
+
+
+def more(options: argparse.Namespace) -> list[Record]:
+    """PSNR and CPU seconds of the whole run, on all test views at 200 px, with one setting changed."""
+    found, name = [], "quick_grid_speed, more"
+    for change in CHANGES:
+        run = in_a_process(options, side=200, views=0, change=change)
+        note = f"200 px, all test views, {run['cpu']:.1f} CPU s, SSIM {run['ssim']:.4f}"
+        found.append(figure(name, f"PSNR, {change}", run["psnr"], better="higher", seconds=run["cpu"], note=note))
+        print(f"{change}: {run['psnr']:.2f} dB in {run['cpu']:.1f} CPU s", file=sys.stderr, flush=True)
     return found
 
 
@@ -299,7 +332,7 @@ def taken_apart(options: argparse.Namespace) -> dict[str, Any]:
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("part", choices=("levels", "sizes", "parts"))
+    made.add_argument("part", choices=("levels", "sizes", "parts", "more"))
     made.add_argument("data", type=Path, help="the chair's folder")
     made.add_argument("--yardstick", type=Path, help="the prototype's script")
     made.add_argument("--pairs", type=int, default=5, help="runs of each that take turns")
@@ -308,6 +341,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--side", type=int, default=SIDE, help=argparse.SUPPRESS)
     made.add_argument("--views", type=int, default=VIEWS, help=argparse.SUPPRESS)
     made.add_argument("--threads", type=int, default=1, help=argparse.SUPPRESS)
+    made.add_argument("--change", default="as it is", help=argparse.SUPPRESS)
     return made
 
 

@@ -7,7 +7,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from unflat.data.recordings import CaptureError
-from unflat.data.scenes import Rig, depths_of, middle_of, settled, upward
+from unflat.data.scenes import KEPT, Rig, depths_of, middle_of, settled, upward
 from unflat.geometry.cameras import Pinhole
 from unflat.geometry.similarities import Similarity
 
@@ -115,7 +115,8 @@ def test_a_few_cameras_that_look_elsewhere_do_not_move_the_middle() -> None:
 def test_without_opacity_what_is_around_an_object_has_no_end() -> None:
     found, scene = settled(rig(orbit()), alpha=False)
     assert scene.space == "contracted" and scene.background is None
-    assert found.scale == pytest.approx(1 / 2), "half of the distance to the cameras"
+    assert found.scale * scene.box[3] ** -1 == pytest.approx(1 / 2), "the box reaches half of the way to the cameras"
+    assert scene.box[3] == pytest.approx(1 / KEPT) and scene.box[0] == -scene.box[3], "and some of it is contracted"
     assert scene.far >= 100
 
 

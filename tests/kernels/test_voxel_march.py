@@ -12,7 +12,7 @@ from unflat.geometry.spherical_harmonics import BANDS
 from unflat.kernels import voxel_march as march
 from unflat.kernels.clearance import clearance
 from unflat.kernels.voxel_march import Voxels, voxel_march, voxel_march_torch
-from unflat.kernels.walking import Cells, Walk, jitter
+from unflat.kernels.walking import Cells, Walk, jitter, spread_of
 
 BACKENDS = [voxel_march, voxel_march_torch]
 backend = pytest.mark.parametrize("backend", BACKENDS, ids=["loops", "torch"])
@@ -48,7 +48,8 @@ def voxels(bands: int, generator: torch.Generator, *, unbounded: bool = False) -
 def gradients(marched: march.Marched, of: tuple[Tensor, ...]) -> list[Tensor]:
     """Of a sum of all that comes out, each number weighed differently."""
     weight = torch.sin(torch.arange(marched.rgb.numel()).float()).view_as(marched.rgb)
-    loss = (marched.rgb * weight).sum() + (marched.through * weight[:, 0] + marched.distance * weight[:, 1]).sum()
+    along = torch.stack([marched.through, marched.distance, 3 * marched.spread], 1)
+    loss = (marched.rgb * weight).sum() + (along * weight).sum()
     return [g.to_dense() if g.is_sparse else g for g in torch.autograd.grad(loss, of)]
 
 
@@ -62,7 +63,7 @@ def test_loops_and_twin_agree(bands: int, unbounded: bool, generator: torch.Gene
         ours, theirs = (run(some, grid, walk, background) for run in BACKENDS)
         alike = ours.samples == theirs.samples  # a sample at the very limit may be left out by one of them
         assert alike.float().mean() > 0.99 and ours.samples.sum() > 1000
-        for a, b in zip(ours[:3], theirs[:3], strict=True):
+        for a, b in zip(ours[:4], theirs[:4], strict=True):
             torch.testing.assert_close(a[alike], b[alike], rtol=1e-4, atol=1e-4)
         if alike.all():
             of = grid.density, grid.colour, background
@@ -79,9 +80,9 @@ def test_gradients_are_those_of_finite_differences(generator: torch.Generator) -
     )
     cells = Cells(grid.cells.low.double(), grid.cells.high.double(), grid.cells.clear)
 
-    def outputs(density: Tensor, colour: Tensor, background: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def outputs(density: Tensor, colour: Tensor, background: Tensor) -> tuple[Tensor, ...]:
         wide = grid._replace(density=density, colour=colour, cells=cells)
-        return voxel_march_torch(some, wide, exact, background)[:3]
+        return voxel_march_torch(some, wide, exact, background)[:4]
 
     given = (grid.density.detach().double(), grid.colour.detach().double(), torch.tensor([0.2, 0.5, 0.9]).double())
     assert torch.autograd.gradcheck(outputs, [part.requires_grad_() for part in given], fast_mode=True)
@@ -169,6 +170,19 @@ def test_the_far_side_of_space_without_end_is_seen(backend: object) -> None:
     assert 4.0 < seen.distance.item() + 0.3 < 5.5, "between the voxels before and on it"
 
 
+def test_spread_is_that_of_all_pairs(generator: torch.Generator) -> None:
+    ray = torch.tensor([0, 0, 0, 2, 3, 3, 3, 3])
+    weight = torch.rand(8, generator=generator)
+    t = torch.cat([torch.rand(n, generator=generator).mul(9).sort().values for n in (3, 1, 4)])
+    place, expected = t / (1 + t), torch.zeros(5)
+    for i in range(8):
+        for j in range(8):
+            if ray[i] == ray[j]:
+                expected[ray[i]] += weight[i] * weight[j] * (place[i] - place[j]).abs()
+    torch.testing.assert_close(spread_of(weight, t, ray, 5), expected, rtol=1e-5, atol=1e-6)
+    assert expected[0] > 0 and expected[1] == expected[2] == expected[4] == 0
+
+
 def test_contracted_steps_are_as_long_as_they_should_be() -> None:
     """The kernel's speed is the length of the contraction's derivative along the ray."""
     from unflat.kernels.walking_cpu import contracted_speed
@@ -225,7 +239,7 @@ def test_more_threads_change_nothing(generator: torch.Generator) -> None:
         for threads in (1, 3):
             torch.set_num_threads(threads)
             seen = voxel_march(some, grid, walk, shade)
-            found.append([*seen[:3], *gradients(seen, (grid.density, grid.colour))])
+            found.append([*seen[:4], *gradients(seen, (grid.density, grid.colour))])
     finally:
         torch.set_num_threads(before)
     assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))

@@ -26,6 +26,8 @@ SEEN_BY = 0.8
 """share of the cameras that have the middle in front of them, where they stand around something"""
 CLOSE = 0.5
 """of the median distance from the middle to the cameras: how far what matters reaches, where a background is seen"""
+KEPT = 0.7
+"""of what matters, the part from the middle on that is not contracted: what cameras look at gets more of the voxels"""
 MARGIN = 1.1
 """of what all cameras see of an object: pictures may cut it off"""
 SINGLE = 1e-4
@@ -78,16 +80,17 @@ def settled(
         return _through_a_window(rig)
     up = upward(rig.poses)
     middle, around = middle_of(rig)
-    distance = np.linalg.norm(rig.centres - middle, axis=1)
+    distance, reach = np.linalg.norm(rig.centres - middle, axis=1), 1.0
     if not around:  # looking outwards: a room
         radius = 2 * float(distance.max())
     elif space == "box":
         radius = MARGIN * float(np.median(distance * np.sin([_half_view(p) for p in rig.pinholes])))
     else:
-        radius = CLOSE * float(np.median(distance))
+        radius, reach = KEPT * CLOSE * float(np.median(distance)), 1 / KEPT
     turn = _kept_axis(up)
     scene_from_world = Similarity(1 / radius, turn, -(turn @ middle) / radius)
-    scene = Scene(space=space, background=WHITE if alpha else None)
+    box = (-reach, -reach, -reach, reach, reach, reach)
+    scene = Scene(space=space, box=box, background=WHITE if alpha else None)
     return scene_from_world, _with_depths(scene, rig, scene_from_world).placed(scene_from_world.inverse)
 
 

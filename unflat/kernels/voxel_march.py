@@ -25,7 +25,7 @@ from unflat.kernels.accumulators import accumulator, flattened
 from unflat.kernels.lookup import grid_corners
 from unflat.kernels.loops import compiled_loops
 from unflat.kernels.threads import pieces, side_by_side
-from unflat.kernels.walking import Cells, Walk, composited, met, points_at, raw_at
+from unflat.kernels.walking import Cells, Walk, composited, met, points_at, raw_at, spread_of
 
 _loops = partial(compiled_loops, "voxel_march_cpu")
 
@@ -51,6 +51,8 @@ class Marched(NamedTuple):
     """what passes: 1 - opacity"""
     distance: Float[Tensor, "r"]
     """sum of weight times distance along the ray; over the opacity, the mean distance"""
+    spread: Float[Tensor, "r"]
+    """how far apart what a ray sees lies: `walking.spread_of`"""
     samples: Int[Tensor, "r"]
     """how many were composited"""
 
@@ -75,7 +77,8 @@ def voxel_march_torch(rays: Rays, voxels: Voxels, walk: Walk, background: Float[
     rgb = voxel_colour(points, rays.sights[ray], voxels)
     picture = (through[:, None] * background).index_add(0, ray, weight[:, None] * rgb)
     distance = torch.zeros_like(through).index_add(0, ray, weight * t)
-    return Marched(picture, through, distance, torch.bincount(ray, minlength=len(rays)).to(torch.int32))
+    samples = torch.bincount(ray, minlength=len(rays)).to(torch.int32)
+    return Marched(picture, through, distance, spread_of(weight, t, ray, len(rays)), samples)
 
 
 def voxel_colour(points: Float[Tensor, "n 3"], sights: Float[Tensor, "n 3"], voxels: Voxels) -> Float[Tensor, "n 3"]:
@@ -103,7 +106,7 @@ class _March(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, rays: Rays, voxels: Voxels, walk: Walk, density: Tensor, colour: Tensor, background: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, ...]:
         walked = (rays.origins, rays.directions, rays.sights, rays.near, rays.far)
         given = [part.detach().float().contiguous().numpy() for part in walked]
         cells = voxels.cells
@@ -111,7 +114,7 @@ class _March(torch.autograd.Function):
         numbers = [np.float32(v) for v in (walk.thickness, walk.shift, raw_at(walk), walk.least, walk.last)]
         shade, key = background.detach().float().numpy(), np.uint64(walk.key & 2**64 - 1)
         count, index = len(rays), rays.index.numpy()
-        rgb, through, distance = (np.empty((count, *s), np.float32) for s in ((3,), (), ()))
+        rgb, *along = (np.empty((count, *s), np.float32) for s in ((3,), (), (), ()))
 
         def march(piece: tuple[int, int]) -> tuple[np.ndarray, ...]:
             a, b = piece
@@ -120,22 +123,22 @@ class _March(torch.autograd.Function):
                 samples = np.empty(room, np.int64), np.empty((room, 3), np.float32), np.empty((room, 7), np.float32)
                 used = _loops().forward(
                     *(part[a:b] for part in given), index[a:b], key, *grid, np.float32(walk.step), walk.contracted,
-                    *numbers, shade, rgb[a:b], through[a:b], distance[a:b], first, *samples,
+                    *numbers, shade, rgb[a:b], *(part[a:b] for part in along), first, *samples,
                 )  # fmt: skip
                 room *= 2
             return first, *(part[:used] for part in samples)
 
         ctx.pieces = pieces(count)
         ctx.samples = side_by_side(march, ctx.pieces)
-        ctx.kept = given[2], numbers[0], shade, through, voxels.row_of.numpy(), colour.shape
+        ctx.kept = given[2], numbers[0], shade, along[0], voxels.row_of.numpy(), colour.shape
         number = torch.from_numpy(np.concatenate([np.diff(first) for first, *_ in ctx.samples]).astype(np.int32))
         ctx.mark_non_differentiable(number)
-        return torch.from_numpy(rgb), torch.from_numpy(through), torch.from_numpy(distance), number
+        return torch.from_numpy(rgb), *(torch.from_numpy(part) for part in along), number
 
     @staticmethod
-    def backward(ctx: Any, of_rgb: Tensor, of_through: Tensor, of_distance: Tensor, _: Tensor) -> Any:
+    def backward(ctx: Any, of_rgb: Tensor, *of_others: Tensor) -> Any:
         sights, thickness, shade, through, row_of, (row_count, channels) = ctx.kept
-        given = [part.float().contiguous().numpy() for part in (of_rgb, of_through, of_distance)]
+        given = [part.float().contiguous().numpy() for part in (of_rgb, *of_others[:3])]  # the last is the samples'
 
         def weigh(which: int) -> np.ndarray:
             (a, b), (first, *_, kept) = ctx.pieces[which], ctx.samples[which]

@@ -65,12 +65,12 @@ def fill_colour(rows: Any, colour: Any, at: int, row: int, plane: int, f: Any, s
 def forward(
     origins: Any, directions: Any, sights: Any, near: Any, far: Any, rays: Any, key: Any, density: Any, row_of: Any,
     colour: Any, clear: Any, low: Any, high: Any, step: Any, is_contracted: bool, thickness: Any, shift: Any,
-    thinnest: Any, least: Any, last: Any, background: Any, rgb: Any, through: Any, distance: Any, first: Any,
-    cell: Any, within: Any, kept: Any,
+    thinnest: Any, least: Any, last: Any, background: Any, rgb: Any, through: Any, distance: Any, spread: Any,
+    first: Any, cell: Any, within: Any, kept: Any,
 ) -> int:  # fmt: skip
-    """Fill rgb [r, 3], through [r] (what passes), distance [r] and first [r + 1], and the samples: cell [m], within
-    [m, 3] and kept [m, 7] (alpha, what came through to it, raw density, t, colour). Returns their number, or -1 where
-    there is no room for all of them."""
+    """Fill rgb [r, 3], through [r] (what passes), distance [r], spread [r] and first [r + 1], and the samples: cell
+    [m], within [m, 3] and kept [m, 7] (alpha, what came through to it, raw density, t, colour). Returns their number,
+    or -1 where there is no room for all of them."""
     bands, rows = colour.shape[1] // 3, row_of.reshape(-1)
     nx, ny, nz = row_of.shape
     per, sides = (np.array(row_of.shape) - 1) / (high - low), (high - low) / np.array(clear.shape)
@@ -81,6 +81,7 @@ def forward(
         if not is_contracted:
             t0, t1 = into_box(o, d, low, high, t0, t1)
         left, c0, c1, c2, weighted = ONE, np.float32(0), np.float32(0), np.float32(0), np.float32(0)
+        apart, before = np.float32(0), np.float32(0)
         if t1 > t0:
             fill_harmonics(sights[r], bands, sh)
             offset = jittered(key, rays[r]) if key != 0 else np.float32(0.5)
@@ -110,6 +111,9 @@ def forward(
                         weight = left * alpha
                         c0, c1, c2 = c0 + weight * one[4], c1 + weight * one[5], c2 + weight * one[6]
                         weighted += weight * t
+                        place = t / (ONE + t)
+                        apart += np.float32(2) * weight * (place * (ONE - left) - before)
+                        before += weight * place
                         left *= ONE - alpha
                         used += 1
                 t += onwards
@@ -118,7 +122,7 @@ def forward(
             c1 + left * background[1],
             c2 + left * background[2],
         )
-        through[r], distance[r] = left, weighted
+        through[r], distance[r], spread[r] = left, weighted, apart
     first[origins.shape[0]] = used
     return used
 
@@ -126,17 +130,26 @@ def forward(
 @compiled
 def backward(
     first: Any, kept: Any, thickness: Any, background: Any, through: Any, of_rgb: Any, of_through: Any,
-    of_distance: Any, back: Any,
+    of_distance: Any, of_spread: Any, back: Any,
 ) -> None:  # fmt: skip
     """Fill back [m, 4]: the gradients of each sample's raw density, and of its three colours before the sigmoid."""
     for r in range(len(through)):
-        g0, g1, g2, gt = of_rgb[r, 0], of_rgb[r, 1], of_rgb[r, 2], of_distance[r]
+        g0, g1, g2, gt, apart = of_rgb[r, 0], of_rgb[r, 1], of_rgb[r, 2], of_distance[r], of_spread[r]
         # what lies behind a sample, each part times its gradient
         behind = through[r] * (g0 * background[0] + g1 * background[1] + g2 * background[2] + of_through[r])
+        after, after_at, before_at = np.float32(0), np.float32(0), np.float32(0)
+        if apart != 0:
+            for m in range(first[r], first[r + 1]):
+                before_at += kept[m, 0] * kept[m, 1] * kept[m, 3] / (ONE + kept[m, 3])
         for m in range(first[r + 1] - 1, first[r] - 1, -1):
             alpha, left, raw, t, q0, q1, q2 = kept[m]
             weight = left * alpha
             here = g0 * q0 + g1 * q1 + g2 * q2 + gt * t
+            if apart != 0:  # what weighs before a sample and after it, and the same times where it lies
+                at = t / (ONE + t)
+                before_at -= weight * at
+                here += np.float32(2) * apart * (at * (ONE - left - after) - before_at + after_at)
+                after, after_at = after + weight, after_at + weight * at
             back[m, 0] = thickness / (ONE + np.exp(-raw)) * ((ONE - alpha) * left * here - behind)
             back[m, 1], back[m, 2] = g0 * weight * q0 * (ONE - q0), g1 * weight * q1 * (ONE - q1)
             back[m, 3] = g2 * weight * q2 * (ONE - q2)

@@ -130,6 +130,24 @@ def composited(raw: Float[Tensor, "m"], ray: Int[Tensor, "m"], rays: int, walk: 
     return Composited(weight, torch.exp(-thickness.new_zeros(rays).index_add(0, ray, thickness)))
 
 
+def spread_of(
+    weight: Float[Tensor, "m"], t: Float[Tensor, "m"], ray: Int[Tensor, "m"], rays: int
+) -> Float[Tensor, "r"]:
+    """How far apart what each ray sees lies: the sum, over pairs of its samples, of both weights times |s_i - s_j|.
+
+    It is the first part of the distortion of mip-NeRF 360 (Barron et al. 2022, eq. 15; the second part, for the lengths
+    of the samples themselves, is left out), with s = t / (1 + t): even in distance near by, and in disparity far off.
+    Samples are sorted by ray and distance.
+    """
+    place, first = t / (1 + t), torch.bincount(ray, minlength=rays).cumsum(0)
+    sums = torch.stack([weight, weight * place], 1).double()
+    total = torch.cat([sums.new_zeros(1, 2), sums.cumsum(0)])
+    begins = torch.cat([first.new_zeros(1), first[:-1]])
+    before = (total[:-1] - total[begins[ray]]).to(weight.dtype)  # what lies nearer on the same ray
+    pairs = 2 * weight * (place * before[:, 0] - before[:, 1])
+    return weight.new_zeros(rays).index_add(0, ray, pairs)
+
+
 def raw_at(walk: Walk) -> float:
     """The raw density less the shift whose sample is as thin as the thinnest."""
     return math.log(math.expm1(-math.log1p(-walk.thinnest) / walk.thickness))

@@ -114,9 +114,25 @@ def test_a_space_without_end_and_few_pictures_get_settings_of_their_own(vase: Ca
     assert suited.config.smoothness == quick_grid.SMOOTH and set(reasons) == {"config.smoothness"}
     suited, reasons = QuickGrid.suited(usual, endless)
     assert suited.config.most == 192 and suited.config.density_shift == 6.0
-    settings = ("most", "step", "density_shift", "least", "smoothness")
+    settings = ("most", "step", "density_shift", "least", "smoothness", "distortion")
     assert set(reasons) == {f"config.{name}" for name in settings}
     assert QuickGrid.suited(usual, endless, started=True) == (usual, {})
+
+
+def test_what_a_ray_sees_is_asked_to_lie_in_one_place(endless: Capture, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    training = Training(steps=60, rate=0.5, schedule="exponential", clip=0.0, threads=1, validate_every=0)
+    spreads = []
+    for distortion in (0.0, 0.1):
+        config = replace(NARROW, distortion=distortion)
+        run = train(QuickGrid, endless, out=tmp_path / str(distortion), config=config, training=training, quiet=True)
+        method = run.method
+        assert isinstance(method, QuickGrid)
+        batch = next(method.batches(endless, 0, 0))
+        spread = method.march(batch, key=0).spread.detach().mean()
+        terms = method.losses(batch, 0).terms
+        assert set(terms) == {"photometric"} | ({"distortion"} if distortion else set())
+        spreads.append(float(spread))
+    assert 0 < spreads[1] < 0.7 * spreads[0], spreads
 
 
 def test_few_pictures_are_explained_better_by_what_is_smooth(vase: Capture, tmp_path) -> None:  # type: ignore[no-untyped-def]

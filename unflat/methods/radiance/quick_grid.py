@@ -82,6 +82,8 @@ class Config:
     """share of the pictures that have to see a place of a space without end"""
     smoothness: tuple[float, float] = (0.0, 0.0)
     """weights of the roughness of raw density and of colour, divided by the batch size, where a step touches"""
+    distortion: float = 0.0
+    """weight of how far apart what a ray sees lies (mip-NeRF 360, eq. 15)"""
     opacity_weight: float = 0.0
     """weight of the pictures' opacity, where they have one"""
 
@@ -145,6 +147,7 @@ class QuickGrid(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb"
         if started:
             return experiment, {}
         chosen: dict[str, tuple[object, str]] = {}
+        by_heart = "what few pictures see is learned by heart unless it is kept smooth"
         if data.scene.space == "contracted":
             emptier = "a space without end begins emptier: else it fills with haze before the cameras"
             chosen = {
@@ -152,9 +155,11 @@ class QuickGrid(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb"
                 "config.step": (1.0, "a space without end: as good as shorter ones there, and quicker"),
                 "config.density_shift": (6.0, emptier),
                 "config.least": (1e-3, emptier),
+                "config.distortion": (2e-2, "a space without end: else haze before the cameras helps each picture"),
+                "config.smoothness": ((4e-5, 2e-5), by_heart),
             }
-        if data.scene.space == "contracted" or (data.scene.space == "box" and len(data) < FEW):
-            chosen["config.smoothness"] = SMOOTH, "what few pictures see is learned by heart unless it is kept smooth"
+        if data.scene.space == "box" and len(data) < FEW:
+            chosen["config.smoothness"] = SMOOTH, by_heart
         return fitted(experiment, chosen)
 
     # -- what is empty before learning ---------------------------------------------------------------------------------
@@ -193,6 +198,8 @@ class QuickGrid(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb"
         seen = self.march(batch, key=seed_of(step, 1))
         error = (seen.rgb - batch.rgb).square().mean()
         terms = {"photometric": error}
+        if self.config.distortion:
+            terms["distortion"] = self.config.distortion * seen.spread.mean()
         if self.config.opacity_weight and batch.opacity is not None:
             terms["opacity"] = self.config.opacity_weight * (1 - seen.through - batch.opacity).square().mean()
         return Losses(terms, {"PSNR": -10 * error.detach().log10(), "samples": seen.samples.float().mean()})

@@ -18,10 +18,13 @@ PACKAGE = Path(__file__).parent.parent / "unflat"
 
 
 def checkable_modules() -> list[str]:
-    """The modules whose annotated shapes are checked: all but those with numba loops, which cannot be wrapped."""
-    numba = re.compile(r"^\s*(import numba|from numba|from unflat.kernels.(walking|lookup)_cpu)", re.MULTILINE)
+    """The modules whose annotated shapes are checked: all but those with loops of numba or kernels of Triton,
+    which cannot be wrapped."""
+    compiled = re.compile(
+        r"^\s*(import (numba|triton)|from numba|from unflat.kernels.(walking|lookup)_cpu)", re.MULTILINE
+    )
     modules = [path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py"]
-    plain = [path for path in modules if not numba.search(path.read_text())]
+    plain = [path for path in modules if not compiled.search(path.read_text())]
     return [".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts) for path in plain]
 
 

@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from unflat.kernels.loops import compiled_loops
+from unflat.kernels.loops import FUSED, compiled_loops
 
 _numba_loop = partial(compiled_loops, "visible_triangles_cpu")
 
@@ -120,7 +120,8 @@ def visible_triangles_triton(
     if batch and count:
         lanes = 128
         grid = (batch, (count + lanes - 1) // lanes)
-        kernel[grid](corners, triangles, winner, corners.shape[1], count, height, width, EDGE, THIN, LAST, lanes)
+        numbers = corners.shape[1], count, height, width, EDGE, THIN, LAST, lanes
+        kernel[grid](corners, triangles, winner, *numbers, **FUSED)
     return torch.where(winner > 0, LAST - (winner & LAST), -1).int().view(batch, height, width)
 
 

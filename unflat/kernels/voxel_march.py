@@ -1,15 +1,16 @@
 """Rays through a grid of densities and spherical harmonics: picture, opacity and distance, with gradients for the grid.
 
-One function with two back ends: loops in numba that walk each ray, interpolate, composite and walk back (CPU), and the
-readable PyTorch twin, which is their oracle and runs everywhere else. The gradient of the first is sparse: it holds the
-voxels that some ray has touched.
+One function with three back ends: loops in numba that walk each ray, interpolate, composite and walk back (CPU), Triton
+kernels that do the same (GPU), and the readable PyTorch twin, which is their oracle and runs everywhere else. The
+gradient of the first is sparse: it holds the voxels that some ray has touched. That of the others is dense.
 
-What both do. A ray is sampled every `step` where the grid's coarse cells are not empty. The raw density between the
+What all do. A ray is sampled every `step` where the grid's coarse cells are not empty. The raw density between the
 voxels, less `shift`, becomes an optical thickness `thickness * softplus(raw)` of a step; what is as thin as `thinnest`
 is left out, and so is what would weigh as little as `least` in the picture. Colours are sigmoids of spherical harmonics
 between the voxels. A ray ends when less than `last` would pass.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -18,16 +19,18 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from unflat.geometry.spaces import Rays
 from unflat.geometry.spherical_harmonics import harmonics
 from unflat.kernels.accumulators import accumulator, flattened
 from unflat.kernels.lookup import grid_corners
-from unflat.kernels.loops import compiled_loops
+from unflat.kernels.loops import ONE_WARP, compiled_loops
 from unflat.kernels.threads import pieces, side_by_side
 from unflat.kernels.walking import Cells, Walk, composited, met, points_at, raw_at, spread_of
 
 _loops = partial(compiled_loops, "voxel_march_cpu")
+_kernels = partial(compiled_loops, "voxel_march_gpu")
 
 ROOM = 16
 """samples a ray for which there is room at first; where it is not enough, twice as many"""
@@ -59,7 +62,10 @@ class Marched(NamedTuple):
 
 def voxel_march(rays: Rays, voxels: Voxels, walk: Walk, background: Float[Tensor, "3"]) -> Marched:
     """What rays see of a grid before a background. Gradients for density, colour and background."""
-    if voxels.density.device.type == "cpu" and _loops() is not None:
+    device, kind = voxels.density.device.type, voxels.density.dtype
+    if device == "cuda" and kind == torch.float32 and _kernels() is not None:
+        return voxel_march_triton(rays, voxels, walk, background)
+    if device == "cpu" and _loops() is not None:
         grid = voxels.density, voxels.colour
         return Marched(*_March.apply(rays, voxels, walk, *grid, background))  # type: ignore[no-untyped-call]
     return voxel_march_torch(rays, voxels, walk, background)
@@ -171,3 +177,69 @@ def _slabs(cells: list[np.ndarray], voxels: int) -> list[tuple[int, int]]:
     some = np.concatenate([cell[:: max(1, len(cell) // 256)] for cell in cells])
     edges = [0, *(int(np.quantile(some, i / len(cells))) for i in range(1, len(cells)) if len(some)), voxels]
     return [(a, b) for a, b in pairwise(edges) if b > a]
+
+
+# -- the kernels -------------------------------------------------------------------------------------------------------
+
+
+@torch.compiler.disable
+def voxel_march_triton(rays: Rays, voxels: Voxels, walk: Walk, background: Float[Tensor, "3"]) -> Marched:
+    """The march on a GPU, in which nothing waits for the device. Its gradients are dense, zero where no ray has been,
+    and added up in any order: the last bits differ from run to run."""
+    if _kernels() is None:
+        raise ModuleNotFoundError("the Triton back end needs triton, which comes with torch's CUDA build")
+    grid = voxels.density, voxels.colour
+    return Marched(*_TritonMarch.apply(rays, voxels, walk, *grid, background))  # type: ignore[no-untyped-call]
+
+
+class _TritonMarch(torch.autograd.Function):
+    """`voxel_march` by kernels, which keep nothing of their samples: the way back is the same walk again."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, rays: Rays, voxels: Voxels, walk: Walk, density: Tensor, colour: Tensor, background: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        walked = (rays.origins, rays.directions, rays.sights, rays.near, rays.far)
+        given = [part.detach().float().contiguous() for part in walked]
+        place = voxels.row_of.contiguous(), voxels.cells.clear.contiguous(), rays.index.contiguous()
+        grid = density.detach().contiguous(), place[0], colour.detach().contiguous(), place[1]
+        box, shade = [side.float().contiguous() for side in voxels.cells[:2]], background.detach().float().contiguous()
+        rgb, through, distance = (density.new_empty((len(rays), *s)) for s in ((3,), (), ()))
+        number = torch.empty(len(rays), dtype=torch.int32, device=density.device)
+        tensors = [*given, place[2], *grid, *box]
+        filled = (rgb, through, distance, number)
+        _launched(_kernels().forward, tensors, walk, (shade, *filled))
+        ctx.walk, ctx.given = walk, len(tensors)
+        ctx.save_for_backward(*tensors, rgb, through, distance)
+        ctx.mark_non_differentiable(number)
+        return filled
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, of_rgb: Tensor, of_through: Tensor, of_distance: Tensor, _: Tensor) -> Any:
+        tensors, out = ctx.saved_tensors[: ctx.given], ctx.saved_tensors[ctx.given :]
+        given, through = [part.float().contiguous() for part in (of_rgb, of_through, of_distance)], out[1]
+        of_density, of_colour = (torch.zeros_like(tensors[n]) for n in (DENSITY, COLOUR))
+        _launched(_kernels().backward, tensors, ctx.walk, (*out, *given, of_density, of_colour))
+        return None, None, None, of_density, of_colour, (given[0] * through[:, None]).sum(0)
+
+
+DENSITY, ROW_OF, COLOUR, CLEAR = 6, 7, 8, 9
+"""where these are among the tensors that the kernels begin with"""
+TILE = 256
+"""harmonics that a program, one warp, holds at once: with more than twice as many, registers are spilled"""
+
+
+def _launched(kernel: Any, tensors: Sequence[Tensor], walk: Walk, others: Sequence[Tensor]) -> None:
+    """Run a kernel over all rays. `tensors` are rays (6), grid (4) and box (2), `others` what it alone takes."""
+    count, shape, cells = len(tensors[0]), tensors[ROW_OF].shape, tensors[CLEAR].shape
+    if not count:
+        return
+    channels = tensors[COLOUR].shape[1]
+    padded = 1 << (channels - 1).bit_length()
+    lanes = max(8, min(32, TILE // padded))
+    numbers = map(float, (walk.step, walk.thickness, walk.shift, walk.thinnest, walk.least, walk.last))
+    kernel[(-(-count // lanes),)](
+        *tensors[:6], walk.key & 2**64 - 1, *tensors[6:], *others, count, *shape, *cells, *numbers, walk.contracted,
+        channels // 3, padded, lanes, **ONE_WARP,
+    )  # fmt: skip

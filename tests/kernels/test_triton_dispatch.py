@@ -1,0 +1,72 @@
+"""Which back end is asked: the Triton kernels for what lies on a GPU, the twin without Triton, and what is said then.
+
+No GPU is needed: the tensors only say that they are on one."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.kernels.test_voxel_march import rays, voxels
+from unflat.kernels import voxel_march as voxel_march_module
+from unflat.kernels.voxel_march import voxel_march, voxel_march_triton
+from unflat.kernels.walking import Walk
+
+WALK = Walk(0.2, False, 0.3, 4.0)
+
+
+class Asked(Exception):
+    """Says which back end was."""
+
+
+class OnAGpu(Tensor):
+    """A tensor of the CPU that says it is not."""
+
+    device = torch.device("cuda", 0)  # type: ignore[assignment]
+    is_cuda = True  # type: ignore[assignment]
+
+
+def of_voxels(march: Callable[..., Any], generator: torch.Generator, kind: torch.dtype = torch.float32) -> Any:
+    grid = voxels(4, generator)
+    density = grid.density.detach().to(kind).as_subclass(OnAGpu)
+    return march(rays(5, generator), grid._replace(density=density), WALK, torch.ones(3))
+
+
+ASKED = {"voxel_march": (voxel_march_module, voxel_march, voxel_march_triton, of_voxels)}
+asked = pytest.mark.parametrize("name", ASKED)
+
+
+@asked
+def test_a_gpu_with_triton_uses_the_kernels(
+    name: str, generator: torch.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, run, _, of = ASKED[name]
+
+    def answer(back_end: str) -> Callable[..., Any]:
+        def asked_for(*_: Any) -> None:
+            raise Asked(back_end)
+
+        return asked_for
+
+    for back_end in ("triton", "torch"):
+        monkeypatch.setattr(module, f"{name}_{back_end}", answer(back_end))
+    for kernels, kind, expected in (
+        (object(), torch.float32, "triton"),
+        (object(), torch.float64, "torch"),  # the kernels are of single precision
+        (None, torch.float32, "torch"),
+    ):
+        monkeypatch.setattr(module, "_kernels", lambda kernels=kernels: kernels)
+        with pytest.raises(Asked, match=expected):
+            of(run, generator, kind)
+
+
+@asked
+def test_without_triton_it_is_said_what_is_missing(
+    name: str, generator: torch.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, _, kernels, of = ASKED[name]
+    monkeypatch.setattr(module, "_kernels", lambda: None)
+    with pytest.raises(ModuleNotFoundError, match="needs triton, which comes with torch's CUDA build"):
+        of(kernels, generator)

@@ -9,8 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.kernels.test_lookup import BOX, points, table
 from tests.kernels.test_voxel_march import rays, voxels
+from unflat.kernels import lookup as lookup_module
 from unflat.kernels import voxel_march as voxel_march_module
+from unflat.kernels.lookup import Voxels, looked_up, looked_up_triton
 from unflat.kernels.voxel_march import voxel_march, voxel_march_triton
 from unflat.kernels.walking import Walk
 
@@ -34,7 +37,17 @@ def of_voxels(march: Callable[..., Any], generator: torch.Generator, kind: torch
     return march(rays(5, generator), grid._replace(density=density), WALK, torch.ones(3))
 
 
-ASKED = {"voxel_march": (voxel_march_module, voxel_march, voxel_march_triton, of_voxels)}
+def of_points(look: Callable[..., Any], generator: torch.Generator, kind: torch.dtype = torch.float32) -> Any:
+    one = table("voxels", 3, generator)
+    assert isinstance(one, Voxels)
+    at, values = points(5, generator).as_subclass(OnAGpu), one.values.detach().to(kind)
+    return look(at, one._replace(values=values), BOX)
+
+
+ASKED = {
+    "voxel_march": (voxel_march_module, voxel_march, voxel_march_triton, of_voxels),
+    "looked_up": (lookup_module, looked_up, looked_up_triton, of_points),
+}
 asked = pytest.mark.parametrize("name", ASKED)
 
 

@@ -8,7 +8,8 @@ Pairs    planes and lines (Chen et al. 2022, TensoRF, eq. 5, vector-matrix): of 
          the other make 3 c numbers
 Lines    one for each axis (the same, eq. 2, CP): the product of all three
 
-Each has loops in numba (CPU), whose gradients hold the touched entries, and a readable PyTorch twin.
+Each has loops in numba (CPU), whose gradients hold the touched entries, kernels in Triton (GPU), whose gradients are
+dense, and a readable PyTorch twin.
 """
 
 from collections.abc import Sequence
@@ -19,12 +20,14 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from unflat.kernels.accumulators import Accumulator, accumulator
-from unflat.kernels.loops import compiled_loops
+from unflat.kernels.loops import FUSED, compiled_loops
 from unflat.kernels.threads import pieces, side_by_side
 
 _loops = partial(compiled_loops, "lookup_cpu")
+_kernels = partial(compiled_loops, "lookup_gpu")
 
 AXES = ((0, 1), (0, 2), (1, 2))
 """the axes of each pair's plane, rows first"""
@@ -66,9 +69,10 @@ Table = Voxels | Pairs | Lines
 def looked_up(points: Float[Tensor, "n 3"], table: Table, box: Box) -> Float[Tensor, "n k"]:
     """What the table holds at points of the box; at points beside it, what it holds at its faces. Gradients for the
     table only."""
-    loops = _loops()
-    tables = tables_of(table)
-    if loops is None or points.device.type != "cpu" or tables[0].dtype != torch.float32:
+    tables, device = tables_of(table), points.device.type
+    if device == "cuda" and tables[0].dtype == torch.float32 and _kernels() is not None:
+        return looked_up_triton(points, table, box)
+    if device != "cpu" or tables[0].dtype != torch.float32 or _loops() is None:
         return looked_up_torch(points, table, box)
     found: Tensor = _LookUp.apply(points, kind_of(table), box, *tables)  # type: ignore[no-untyped-call]
     return found
@@ -206,3 +210,77 @@ class _LookUp(torch.autograd.Function):
         gradients = Gradients(kind, ctx.tables)
         getattr(_loops(), f"{name}_backward")(within, field, of_values.float().contiguous().numpy(), gradients.arrays)
         return None, None, None, *gradients.tensors()
+
+
+# -- the kernels -------------------------------------------------------------------------------------------------------
+
+
+TILE = 1024
+"""numbers, of points and channels, that a program fills"""
+CHANNELS = 64
+"""of these at most, so that a program has several points"""
+
+
+@torch.compiler.disable
+def looked_up_triton(points: Float[Tensor, "n 3"], table: Table, box: Box) -> Float[Tensor, "n k"]:
+    """The look-up on a GPU. Its gradients are dense, and added up in any order."""
+    if _kernels() is None:
+        raise ModuleNotFoundError("the Triton back end needs triton, which comes with torch's CUDA build")
+    found: Tensor = _TritonLookUp.apply(points, kind_of(table), box, *tables_of(table))  # type: ignore[no-untyped-call]
+    return found
+
+
+class _TritonLookUp(torch.autograd.Function):
+    """`looked_up` by kernels."""
+
+    @staticmethod
+    def forward(ctx: Any, points: Tensor, kind: Any, box: Box, *tables: Tensor) -> Tensor:
+        asked = [part.detach().float().contiguous() for part in (points, *box)]
+        held = [table.detach().contiguous() for table in tables]
+        channels = tables[0].shape[1] * (3 if kind is Pairs else 1)
+        values = held[0].new_empty(len(points), channels)
+        for name, read, _, sizes, axes in _calls(kind, held, held):
+            _launched(f"{name}_forward", asked, (*read, values), sizes, axes, tables[0].shape[1])
+        ctx.kind = kind
+        ctx.save_for_backward(*asked, *held)
+        return values
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, of_values: Tensor) -> Any:
+        asked, held = ctx.saved_tensors[:3], ctx.saved_tensors[3:]
+        given, gradients = of_values.float().contiguous(), [torch.zeros_like(table) for table in held]
+        for name, read, written, sizes, axes in _calls(ctx.kind, held, gradients):
+            read = () if name == "voxels" else read  # what is linear in its table need not be looked up again
+            _launched(f"{name}_backward", asked, (*read, given, *written), sizes, axes, held[0].shape[1])
+        return None, None, None, *gradients
+
+
+def _calls(kind: Any, tables: Sequence[Tensor], gradients: Sequence[Tensor]) -> list[tuple[Any, ...]]:
+    """The kernels to run for a look-up: their name, the tables that each reads, the gradients that it adds to, how many
+    entries there are along its axes, and which pair and axes these are."""
+    if isinstance(kind, tuple):
+        return [("voxels", tables, gradients, kind, ())]
+    if kind is Lines:
+        return [("lines", tables, gradients, [len(line) for line in tables], ())]
+    sizes, calls = plane_sides(Pairs(tuple(tables[:3]), tuple(tables[3:]))), []  # type: ignore[arg-type]
+    for pair, ((a, b), along) in enumerate(zip(AXES, ALONG, strict=True)):
+        read, written = (part[pair::3] for part in (tables, gradients))
+        calls.append(("pair", read, written, (sizes[a], sizes[b], sizes[along]), (pair, a, b, along)))
+    return calls
+
+
+def _launched(
+    name: str,
+    asked: Sequence[Tensor],
+    tensors: Sequence[Tensor],
+    sizes: Sequence[int],
+    axes: Sequence[int],
+    channels: int,
+) -> None:
+    """Run a kernel over all points and channels. `asked` are the points and the box."""
+    count, block = len(asked[0]), min(CHANNELS, 1 << (channels - 1).bit_length())
+    lanes = min(256, TILE // block)
+    if count:
+        grid = (-(-count // lanes), -(-channels // block))
+        getattr(_kernels(), name)[grid](*asked, *tensors, count, *sizes, *axes, channels, lanes, block, **FUSED)

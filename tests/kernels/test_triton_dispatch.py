@@ -9,10 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.kernels import test_density_march as densities
 from tests.kernels.test_lookup import BOX, points, table
 from tests.kernels.test_voxel_march import rays, voxels
+from unflat.kernels import density_march as density_march_module
 from unflat.kernels import lookup as lookup_module
 from unflat.kernels import voxel_march as voxel_march_module
+from unflat.kernels.density_march import density_march, density_march_triton
 from unflat.kernels.lookup import Voxels, looked_up, looked_up_triton
 from unflat.kernels.voxel_march import voxel_march, voxel_march_triton
 from unflat.kernels.walking import Walk
@@ -44,7 +47,15 @@ def of_points(look: Callable[..., Any], generator: torch.Generator, kind: torch.
     return look(at, one._replace(values=values), BOX)
 
 
+def of_densities(march: Callable[..., Any], generator: torch.Generator, kind: torch.dtype = torch.float32) -> Any:
+    one = densities.table("voxels", generator)
+    assert isinstance(one, Voxels)
+    values = one.values.detach().to(kind).as_subclass(OnAGpu)
+    return march(densities.rays(5, generator), one._replace(values=values), densities.cells(), WALK)
+
+
 ASKED = {
+    "density_march": (density_march_module, density_march, density_march_triton, of_densities),
     "voxel_march": (voxel_march_module, voxel_march, voxel_march_triton, of_voxels),
     "looked_up": (lookup_module, looked_up, looked_up_triton, of_points),
 }

@@ -2,8 +2,9 @@
 
 March first, learn on what is left: a ray is walked with the density alone, and what is dear (features, networks for
 colours, losses) sees only the samples that weigh something in the picture. Walk, interpolation, compositing and their
-gradients are one loop for each kind of field (numba, CPU); the readable PyTorch twin is their oracle and runs
-everywhere else. What both do stands in `kernels.walking`. The raw density of a table is the sum of what it holds at a
+gradients are one loop for each kind of field (numba, CPU); on a GPU the walk is a Triton kernel, the interpolation
+another, and the compositing a few operations on what was met; the readable PyTorch twin is the oracle of both and runs
+everywhere else. What all do stands in `kernels.walking`. The raw density of a table is the sum of what it holds at a
 point.
 """
 
@@ -16,12 +17,25 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from unflat.geometry.spaces import Rays
-from unflat.kernels.lookup import Box, Gradients, Table, field_of, kind_of, looked_up_torch, tables_of
-from unflat.kernels.loops import compiled_loops
+from unflat.kernels.lookup import (
+    Box,
+    Gradients,
+    Pairs,
+    Table,
+    Voxels,
+    field_of,
+    kind_of,
+    looked_up_torch,
+    looked_up_triton,
+    plane_sides,
+    tables_of,
+)
+from unflat.kernels.loops import ONE_WARP, compiled_loops
 from unflat.kernels.threads import pieces, side_by_side
 from unflat.kernels.walking import Cells, Walk, composited, met, points_at, raw_at
 
 _loops = partial(compiled_loops, "density_march_cpu")
+_kernels = partial(compiled_loops, "density_march_gpu")
 
 ROOM = 16
 """samples a ray for which there is room at first; where it is not enough, twice as many"""
@@ -49,7 +63,10 @@ class Weighed(NamedTuple):
 def density_march(rays: Rays, density: Table, cells: Cells, walk: Walk) -> Weighed:
     """The samples of a field that count. Weights and what passes have gradients for the field's tables."""
     tables = tables_of(density)
-    if _loops() is None or tables[0].device.type != "cpu" or tables[0].dtype != torch.float32:
+    device, kind = tables[0].device.type, tables[0].dtype
+    if device == "cuda" and kind == torch.float32 and _kernels() is not None:
+        return density_march_triton(rays, density, cells, walk)
+    if device != "cpu" or kind != torch.float32 or _loops() is None:
         return density_march_torch(rays, density, cells, walk)
     return Weighed(*_March.apply(rays, kind_of(density), cells, walk, *tables))  # type: ignore[no-untyped-call]
 
@@ -111,3 +128,62 @@ class _March(torch.autograd.Function):
         given = (part.float().contiguous().numpy() for part in (of_weight, of_through))
         _loops().backward(first, within, kept, thickness, through, *given, field, gradients.arrays)
         return None, None, None, None, *gradients.tensors()
+
+
+# -- the kernels -------------------------------------------------------------------------------------------------------
+
+FOUND = 64
+"""samples a ray for which a GPU has room at first; where it is not enough, rays are walked again with enough"""
+TILE = 256
+"""numbers, of rays and channels, that a program looks up at once"""
+
+
+@torch.compiler.disable
+def density_march_triton(rays: Rays, density: Table, cells: Cells, walk: Walk) -> Weighed:
+    """The march on a GPU: walked by a kernel, which is waited for once, since nobody knows before how many samples
+    count; then what counts is looked up and weighed with gradients, as the twin does it."""
+    if _kernels() is None:
+        raise ModuleNotFoundError("the Triton back end needs triton, which comes with torch's CUDA build")
+    ray, t = met_triton(rays, density, cells, walk)
+    points = points_at(rays[ray], t, walk)
+    raw = looked_up_triton(points, density, Box(cells.low, cells.high)).sum(1)
+    weight, through = composited(raw - walk.shift, ray, len(rays), walk)
+    return Weighed(weight, ray, t, points, through)
+
+
+@torch.no_grad()
+def met_triton(rays: Rays, density: Table, cells: Cells, walk: Walk) -> tuple[Int[Tensor, "m"], Float[Tensor, "m"]]:
+    """The samples that count, by ray and then by distance: their rays and distances."""
+    room = FOUND
+    found, number = _walked(rays, density, cells, walk, room)
+    most, total = torch.stack([number.amax(), number.sum()]).tolist() if len(rays) else (0, 0)
+    if most > room:
+        room = most
+        found, number = _walked(rays, density, cells, walk, room)
+    ray = torch.repeat_interleave(number, output_size=total)
+    place = torch.arange(total, device=ray.device) - (number.cumsum(0) - number)[ray]
+    return ray, found.view(-1)[ray * room + place]
+
+
+def _walked(rays: Rays, density: Table, cells: Cells, walk: Walk, room: int) -> tuple[Tensor, Tensor]:
+    """The t of each ray's first samples that count [r, room], and how many count [r]."""
+    walked = (rays.origins, rays.directions, rays.near, rays.far)
+    given = [part.detach().float().contiguous() for part in walked]
+    tables = [table.detach().contiguous() for table in tables_of(density)]
+    channels, name, shape = tables[0].shape[1], "lines", tuple(len(table) for table in tables)
+    if isinstance(density, Voxels):
+        name, shape = "voxels", density.shape
+    if isinstance(density, Pairs):
+        name, shape = "pairs", plane_sides(density)
+    count, low, high = len(rays), cells.low.float().contiguous(), cells.high.float().contiguous()
+    found, number = given[0].new_empty(count, room), torch.empty(count, dtype=torch.int32, device=low.device)
+    block = min(16, 1 << (channels - 1).bit_length())
+    lanes = min(32, TILE // block)
+    numbers = map(float, (walk.step, walk.thickness, walk.shift, walk.thinnest, walk.least, walk.last))
+    if count:
+        _kernels().forward[(-(-count // lanes),)](
+            *given, rays.index.contiguous(), walk.key & 2**64 - 1, cells.clear.contiguous(), low, high,
+            *tables, *tables[:1] * (6 - len(tables)), found, number, count, *shape, *cells.clear.shape, room, *numbers,
+            walk.contracted, name, channels, block, lanes, **ONE_WARP,
+        )  # fmt: skip
+    return found, number.long()

@@ -123,9 +123,9 @@ class Composited(NamedTuple):
 def composited(raw: Float[Tensor, "m"], ray: Int[Tensor, "m"], rays: int, walk: Walk) -> Composited:
     """Weights of samples, sorted by ray and distance, whose raw densities less the shift these are."""
     thickness = walk.thickness * softplus(raw)
-    count = torch.bincount(ray, minlength=rays)
     total = torch.cat([thickness.new_zeros(1).double(), thickness.double().cumsum(0)])
-    before = (total[:-1] - total[(count.cumsum(0) - count)[ray]]).to(thickness.dtype)
+    first = torch.searchsorted(ray, ray)  # of the same ray; to count them would wait for a GPU
+    before = (total[:-1] - total[first]).to(thickness.dtype)
     weight = torch.exp(-before) * -torch.expm1(-thickness)
     return Composited(weight, torch.exp(-thickness.new_zeros(rays).index_add(0, ray, thickness)))
 

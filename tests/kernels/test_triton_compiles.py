@@ -1,0 +1,57 @@
+"""Every Triton kernel compiles to the machine code of GPUs, which needs none: what the interpreter takes, the compiler
+need not."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+triton = pytest.importorskip("triton", reason="Triton is not installed")
+if os.environ.get("TRITON_INTERPRET") == "1":
+    pytest.skip("interpreted kernels are not compiled", allow_module_level=True)
+compiler = pytest.importorskip("triton.backends.compiler", reason="this build of Triton compiles for no NVIDIA GPU")
+
+from unflat.kernels.loops import FUSED, ONE_WARP, compiled_loops  # noqa: E402
+
+TYPES = {
+    "key": "u64", "index": "*i64", "row_of": "*i32", "clear": "*u8", "samples": "*i32", "number": "*i32",
+    "triangles": "*i32", "winner": "*i64",
+    **dict.fromkeys(("step", "thickness", "shift", "thinnest", "least", "last", "edge", "thin"), "fp32"),
+    **dict.fromkeys(("count", "nx", "ny", "nz", "cx", "cy", "cz", "rows", "columns", "entries", "room"), "i32"),
+    **dict.fromkeys(("vertices", "height", "width"), "i32"),
+}  # fmt: skip
+"""what parameters are by their names; the others are tensors of float32"""
+BOUNDED, UNBOUNDED = {"is_contracted": False}, {"is_contracted": True}
+PAIR = {"pair": 1, "a": 0, "b": 2, "along": 1}
+FEW, MANY = {"channels": 1, "lanes": 256, "block": 1}, {"channels": 48, "lanes": 16, "block": 64}
+COMPILED: list[tuple[str, str, dict[str, Any]]] = [
+    *(("voxel_march_gpu", name, {**where, "bands": 4, "padded": 16, "lanes": 16})
+      for name in ("forward", "backward") for where in (BOUNDED, UNBOUNDED)),
+    ("voxel_march_gpu", "backward", {**BOUNDED, "bands": 1, "padded": 4, "lanes": 32}),
+    ("voxel_march_gpu", "forward", {**BOUNDED, "bands": 9, "padded": 32, "lanes": 8}),
+    ("voxel_march_gpu", "backward", {**UNBOUNDED, "bands": 16, "padded": 64, "lanes": 8}),
+    ("density_march_gpu", "forward", {**BOUNDED, "kind": "voxels", "channels": 1, "block": 1, "lanes": 32}),
+    ("density_march_gpu", "forward", {**UNBOUNDED, "kind": "pairs", "channels": 16, "block": 16, "lanes": 16}),
+    ("density_march_gpu", "forward", {**BOUNDED, "kind": "lines", "channels": 96, "block": 16, "lanes": 16}),
+    *(("lookup_gpu", f"{kind}_{way}", {**(PAIR if kind == "pair" else {}), **sizes})
+      for kind in ("voxels", "pair", "lines") for way in ("forward", "backward") for sizes in (FEW, MANY)),
+    ("visible_triangles_gpu", "visit", {"lanes": 128}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("module, name, constants", COMPILED)
+def test_kernels_compile(
+    module: str, name: str, constants: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    kernel = getattr(compiled_loops(module), name)
+    types = {p.name: "constexpr" if p.is_constexpr else TYPES.get(p.name, "*fp32") for p in kernel.params}
+    if module == "visible_triangles_gpu":
+        types["last"] = "i32"  # triangle; elsewhere what passes
+    source = triton.compiler.ASTSource(fn=kernel, signature=types, constexprs=constants)
+    target = compiler.GPUTarget("cuda", 90, 32)
+    made = triton.compile(source, target=target, options=ONE_WARP if "march" in module else FUSED)
+    assert made.asm["cubin"]
+    if module != "visible_triangles_gpu":  # which needs it
+        assert ".f64" not in made.asm["ptx"], "something is computed in double precision"

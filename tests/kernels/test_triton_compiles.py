@@ -18,8 +18,9 @@ TYPES = {
     "key": "u64", "index": "*i64", "row_of": "*i32", "clear": "*u8", "samples": "*i32", "number": "*i32",
     "triangles": "*i32", "winner": "*i64",
     **dict.fromkeys(("step", "thickness", "shift", "thinnest", "least", "last", "edge", "thin"), "fp32"),
+    **dict.fromkeys(("rate", "b1", "b2", "eps"), "fp32"),
     **dict.fromkeys(("count", "nx", "ny", "nz", "cx", "cy", "cz", "rows", "columns", "entries", "room"), "i32"),
-    **dict.fromkeys(("vertices", "height", "width"), "i32"),
+    **dict.fromkeys(("vertices", "height", "width", "counted"), "i32"),
 }  # fmt: skip
 """what parameters are by their names; the others are tensors of float32"""
 BOUNDED, UNBOUNDED = {"is_contracted": False}, {"is_contracted": True}
@@ -36,6 +37,8 @@ COMPILED: list[tuple[str, str, dict[str, Any]]] = [
     ("density_march_gpu", "forward", {**BOUNDED, "kind": "lines", "channels": 96, "block": 16, "lanes": 16}),
     *(("lookup_gpu", f"{kind}_{way}", {**(PAIR if kind == "pair" else {}), **sizes})
       for kind in ("voxels", "pair", "lines") for way in ("forward", "backward") for sizes in (FEW, MANY)),
+    *(("touched_adam_gpu", "update", {"is_scaled": scaled, "columns": columns, "lanes": lanes, "block": block})
+      for scaled, columns, lanes, block in ((False, 1, 1024, 1), (True, 12, 64, 16))),
     ("visible_triangles_gpu", "visit", {"lanes": 128}),
 ]  # fmt: skip
 
@@ -49,6 +52,8 @@ def test_kernels_compile(
     types = {p.name: "constexpr" if p.is_constexpr else TYPES.get(p.name, "*fp32") for p in kernel.params}
     if module == "visible_triangles_gpu":
         types["last"] = "i32"  # triangle; elsewhere what passes
+    if module == "touched_adam_gpu":
+        types["count"] = "*i32"  # of updates; elsewhere of rays or points
     source = triton.compiler.ASTSource(fn=kernel, signature=types, constexprs=constants)
     target = compiler.GPUTarget("cuda", 90, 32)
     made = triton.compile(source, target=target, options=ONE_WARP if "march" in module else FUSED)

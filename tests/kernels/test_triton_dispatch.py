@@ -14,9 +14,11 @@ from tests.kernels.test_lookup import BOX, points, table
 from tests.kernels.test_voxel_march import rays, voxels
 from unflat.kernels import density_march as density_march_module
 from unflat.kernels import lookup as lookup_module
+from unflat.kernels import touched_adam as touched_adam_module
 from unflat.kernels import voxel_march as voxel_march_module
 from unflat.kernels.density_march import density_march, density_march_triton
 from unflat.kernels.lookup import Voxels, looked_up, looked_up_triton
+from unflat.kernels.touched_adam import update_touched, update_touched_triton
 from unflat.kernels.voxel_march import voxel_march, voxel_march_triton
 from unflat.kernels.walking import Walk
 
@@ -54,7 +56,14 @@ def of_densities(march: Callable[..., Any], generator: torch.Generator, kind: to
     return march(densities.rays(5, generator), one._replace(values=values), densities.cells(), WALK)
 
 
+def of_tables(update: Callable[..., Any], generator: torch.Generator, kind: torch.dtype = torch.float32) -> Any:
+    one = torch.randn(5, 2, generator=generator).to(kind)
+    rest = (torch.zeros_like(one), torch.zeros_like(one), torch.zeros(5, dtype=torch.int32))
+    return update(one.as_subclass(OnAGpu), one, *rest, rate=0.1, betas=(0.9, 0.99), eps=1e-8)
+
+
 ASKED = {
+    "update_touched": (touched_adam_module, update_touched, update_touched_triton, of_tables),
     "density_march": (density_march_module, density_march, density_march_triton, of_densities),
     "voxel_march": (voxel_march_module, voxel_march, voxel_march_triton, of_voxels),
     "looked_up": (lookup_module, looked_up, looked_up_triton, of_points),
@@ -69,13 +78,14 @@ def test_a_gpu_with_triton_uses_the_kernels(
     module, run, _, of = ASKED[name]
 
     def answer(back_end: str) -> Callable[..., Any]:
-        def asked_for(*_: Any) -> None:
+        def asked_for(*_: Any, **__: Any) -> None:
             raise Asked(back_end)
 
         return asked_for
 
-    for back_end in ("triton", "torch"):
-        monkeypatch.setattr(module, f"{name}_{back_end}", answer(back_end))
+    plain = "update_rows" if name == "update_touched" else f"{name}_torch"
+    for function, back_end in ((f"{name}_triton", "triton"), (plain, "torch")):
+        monkeypatch.setattr(module, function, answer(back_end))
     for kernels, kind, expected in (
         (object(), torch.float32, "triton"),
         (object(), torch.float64, "torch"),  # the kernels are of single precision

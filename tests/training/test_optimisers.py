@@ -120,6 +120,24 @@ def test_of_a_dense_gradient_what_is_zero_was_not_touched() -> None:
     assert table[:, 0].tolist() == [1, 1] and table[0, 1] < 1 < table[1, 1]
 
 
+def test_a_dense_gradient_does_what_a_sparse_one_of_the_same_rows_does(generator: torch.Generator) -> None:
+    """Loops give the one and kernels of a GPU the other: a run may begin with either. Rows have rates of their own."""
+    tables = [nn.Parameter(torch.zeros(6, 3)) for _ in range(2)]
+    scales = torch.tensor([1.0, 0.5, 2.0, 1.0, 0.0, 0.25])
+    ours = [optimiser([Group([table], rule="touched", scales=scales)], table) for table in tables]
+    for _ in range(4):
+        rows = torch.randperm(6, generator=generator)[:2]
+        given = torch.randn(2, 3, generator=generator)
+        given[0, 1] = 0  # moves on by what was there before
+        sparse = torch.sparse_coo_tensor(rows[None], given, (6, 3), check_invariants=True)
+        for table, one, gradient in zip(tables, ours, (sparse, sparse.to_dense()), strict=True):
+            table.grad = gradient
+            one.step(0, factor=1.0)
+    assert torch.equal(*tables) and tables[0].any()
+    for name, value in ours[0].state().items():
+        assert torch.equal(value, ours[1].state()[name])
+
+
 def test_a_state_of_touched_rows_is_put_away_and_taken_up(generator: torch.Generator) -> None:
     def learned(steps: int, stop: int) -> Tensor:
         table = nn.Parameter(torch.zeros(5, 3))

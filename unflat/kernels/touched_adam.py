@@ -1,8 +1,9 @@
 """Adam for large tables of which a step touches few rows: only these change, and each counts its own updates.
 
-One function with two back ends: a loop in numba (CPU, float32), and the readable PyTorch twin. What no ray has met
-keeps its value to the bit, where ordinary Adam would move it on by old gradients (Sun et al. 2022, DVGO, call it
-masked).
+One function with two back ends: a loop in numba (CPU, float32), and the readable PyTorch twin. For dense gradients
+there is another function, with a Triton kernel (GPU, float32) that finds the rows and updates them at once. What no ray
+has met keeps its value to the bit, where ordinary Adam would move it on by old gradients (Sun et al. 2022, DVGO, call
+it masked).
 """
 
 from functools import lru_cache, partial
@@ -12,13 +13,16 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from unflat.kernels.loops import compiled_loops
+from unflat.kernels.loops import FUSED, compiled_loops
 from unflat.kernels.threads import pieces, side_by_side
 
 _loops = partial(compiled_loops, "touched_adam_cpu")
+_kernels = partial(compiled_loops, "touched_adam_gpu")
 
 COUNTED = 4096
 """updates of a row after which the corrections for a young mean are as good as 1"""
+TILE = 1024
+"""numbers of a table that a program looks at"""
 _EVERYWHERE = np.ones(1, np.float32)
 
 
@@ -55,6 +59,56 @@ def update_rows(
         side_by_side(update, pieces(len(rows)))
         return
     update_rows_torch(table, touched, gradient, mean, square, count, rate=rate, betas=betas, eps=eps, scales=scales)
+
+
+@torch.no_grad()
+def update_touched(
+    table: Float[Tensor, "rows c"],
+    gradient: Float[Tensor, "rows c"],
+    mean: Float[Tensor, "rows c"],
+    square: Float[Tensor, "rows c"],
+    count: Int[Tensor, "rows"],
+    *,
+    rate: float,
+    betas: tuple[float, float],
+    eps: float,
+    scales: Float[Tensor, "rows"] | None = None,
+) -> None:
+    """`update_rows` of those whose gradient is not exactly zero."""
+    held = (table, gradient, mean, square, count)
+    if table.device.type == "cuda" and table.dtype == torch.float32 and _kernels() is not None:
+        update_touched_triton(*held, rate=rate, betas=betas, eps=eps, scales=scales)
+        return
+    touched = gradient.any(1).nonzero()[:, 0]
+    rest = (gradient[touched], mean, square, count)
+    update_rows(table, touched, *rest, rate=rate, betas=betas, eps=eps, scales=scales)
+
+
+@torch.no_grad()
+def update_touched_triton(
+    table: Float[Tensor, "rows c"],
+    gradient: Float[Tensor, "rows c"],
+    mean: Float[Tensor, "rows c"],
+    square: Float[Tensor, "rows c"],
+    count: Int[Tensor, "rows"],
+    *,
+    rate: float,
+    betas: tuple[float, float],
+    eps: float,
+    scales: Float[Tensor, "rows"] | None = None,
+) -> None:
+    """The kernel that a GPU runs; which rows these are is never known outside, so nothing waits for it."""
+    if _kernels() is None:
+        raise ModuleNotFoundError("the Triton back end needs triton, which comes with torch's CUDA build")
+    rows, columns = table.shape
+    block = 1 << (columns - 1).bit_length()
+    lanes = max(1, TILE // block)
+    if rows:
+        _kernels().update[(-(-rows // lanes),)](
+            table, gradient.float().contiguous(), mean, square, count, *_corrections_on(betas, table.device),
+            count if scales is None else scales.float().contiguous(), rows, COUNTED, float(rate), *map(float, betas),
+            float(eps), scales is not None, columns, lanes, block, **FUSED,
+        )  # fmt: skip
 
 
 def all_different(rows: Int[Tensor, "n"], count: Int[Tensor, "rows"]) -> bool:
@@ -96,3 +150,8 @@ def _corrections(betas: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
     age[0] = 1
     b1, b2 = betas
     return (1 / (1 - b1**age)).astype(np.float32), (1 / (1 - b2**age)).astype(np.float32)
+
+
+@lru_cache(maxsize=16)
+def _corrections_on(betas: tuple[float, float], device: torch.device) -> tuple[Tensor, ...]:
+    return tuple(torch.from_numpy(part).to(device) for part in _corrections(betas))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from unflat.kernels.accumulators import added_up
-from unflat.kernels.touched_adam import all_different, update_rows
+from unflat.kernels.touched_adam import all_different, update_rows, update_touched
 from unflat.method import Group
 
 
@@ -29,7 +29,7 @@ def clip(parameters: Sequence[nn.Parameter], largest: float, norm: Tensor) -> No
 class TouchedAdam(torch.optim.Optimizer):
     """Adam that changes only what a step has touched (see `kernels/touched_adam.py`).
 
-    Of a sparse gradient these are its rows; of a dense one the entries that are not exactly zero.
+    Of a sparse gradient these are its rows; of a dense one the rows that are not exactly zero.
     """
 
     def __init__(self, params: Any, fused: bool = False, **_: Any) -> None:
@@ -42,16 +42,18 @@ class TouchedAdam(torch.optim.Optimizer):
                 raise ValueError("the rule touched knows no decay: what is not touched does not change")
             for parameter in (p for p in group["params"] if p.grad is not None):
                 gradient, state = parameter.grad, self.state[parameter]
-                columns = math.prod(parameter.shape[1:]) if gradient.is_sparse else 1
+                rows, columns = len(parameter), math.prod(parameter.shape[1:])
                 if not state:
                     state["mean"], state["square"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
-                    rows = parameter.numel() // columns
                     state["count"] = torch.zeros(rows, dtype=torch.int32, device=parameter.device)
-                touched, values = _touched(gradient, state["count"])
-                tables = (part.view(-1, columns) for part in (parameter, state["mean"], state["square"]))
+                tables = (part.view(rows, columns) for part in (parameter, state["mean"], state["square"]))
                 table, mean, square = tables
                 numbers = {n: group[n] for n in ("betas", "eps", "scales")} | {"rate": group["lr"]}
-                update_rows(table, touched, values, mean, square, state["count"], **numbers)
+                if gradient.is_sparse:
+                    touched, values = _touched(gradient, state["count"])
+                    update_rows(table, touched, values, mean, square, state["count"], **numbers)
+                else:
+                    update_touched(table, gradient.reshape(rows, columns), mean, square, state["count"], **numbers)
 
 
 def _make_dense(parameters: Sequence[nn.Parameter]) -> None:
@@ -61,11 +63,7 @@ def _make_dense(parameters: Sequence[nn.Parameter]) -> None:
 
 
 def _touched(gradient: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows and their gradients [n, c]; of a dense gradient every entry is a row."""
-    if not gradient.is_sparse:
-        flat = gradient.reshape(-1, 1)
-        touched = flat[:, 0].nonzero()[:, 0]
-        return touched, flat[touched]
+    """Rows of a sparse gradient, each once, and their gradients [n, c]."""
     # torch forgets on the way that rows are different, and sorting them costs more than the rest of a step
     if not all_different(gradient._indices()[0], count):
         gradient = added_up(gradient)  # several losses met

@@ -18,7 +18,7 @@ TYPES = {
     "key": "u64", "index": "*i64", "row_of": "*i32", "clear": "*u8", "samples": "*i32", "number": "*i32",
     "triangles": "*i32", "winner": "*i64",
     **dict.fromkeys(("step", "thickness", "shift", "thinnest", "least", "last", "edge", "thin"), "fp32"),
-    **dict.fromkeys(("rate", "b1", "b2", "eps"), "fp32"),
+    **dict.fromkeys(("rate", "b1", "b2", "eps", "weight"), "fp32"),
     **dict.fromkeys(("count", "nx", "ny", "nz", "cx", "cy", "cz", "rows", "columns", "entries", "room"), "i32"),
     **dict.fromkeys(("vertices", "height", "width", "counted"), "i32"),
 }  # fmt: skip
@@ -39,6 +39,8 @@ COMPILED: list[tuple[str, str, dict[str, Any]]] = [
       for kind in ("voxels", "pair", "lines") for way in ("forward", "backward") for sizes in (FEW, MANY)),
     *(("touched_adam_gpu", "update", {"is_scaled": scaled, "columns": columns, "lanes": lanes, "block": block})
       for scaled, columns, lanes, block in ((False, 1, 1024, 1), (True, 12, 64, 16))),
+    ("smoothing_gpu", "smoothed", {"is_every": True, "channels": 1, "lanes": 512, "block": 1}),
+    ("smoothing_gpu", "smoothed", {"is_every": False, "channels": 12, "lanes": 32, "block": 16}),
     ("visible_triangles_gpu", "visit", {"lanes": 128}),
 ]  # fmt: skip
 

@@ -14,10 +14,12 @@ from tests.kernels.test_lookup import BOX, points, table
 from tests.kernels.test_voxel_march import rays, voxels
 from unflat.kernels import density_march as density_march_module
 from unflat.kernels import lookup as lookup_module
+from unflat.kernels import smoothing as smoothing_module
 from unflat.kernels import touched_adam as touched_adam_module
 from unflat.kernels import voxel_march as voxel_march_module
 from unflat.kernels.density_march import density_march, density_march_triton
 from unflat.kernels.lookup import Voxels, looked_up, looked_up_triton
+from unflat.kernels.smoothing import with_roughness, with_roughness_triton
 from unflat.kernels.touched_adam import update_touched, update_touched_triton
 from unflat.kernels.voxel_march import voxel_march, voxel_march_triton
 from unflat.kernels.walking import Walk
@@ -62,7 +64,14 @@ def of_tables(update: Callable[..., Any], generator: torch.Generator, kind: torc
     return update(one.as_subclass(OnAGpu), one, *rest, rate=0.1, betas=(0.9, 0.99), eps=1e-8)
 
 
+def of_a_grid(join: Callable[..., Any], generator: torch.Generator, kind: torch.dtype = torch.float32) -> Any:
+    values = torch.randn(24, 1, generator=generator).to(kind)
+    row_of = torch.arange(24, dtype=torch.int32).view(2, 3, 4)
+    return join(torch.ones_like(values), values.as_subclass(OnAGpu), row_of, 0.1)
+
+
 ASKED = {
+    "with_roughness": (smoothing_module, with_roughness, with_roughness_triton, of_a_grid),
     "update_touched": (touched_adam_module, update_touched, update_touched_triton, of_tables),
     "density_march": (density_march_module, density_march, density_march_triton, of_densities),
     "voxel_march": (voxel_march_module, voxel_march, voxel_march_triton, of_voxels),
@@ -83,7 +92,8 @@ def test_a_gpu_with_triton_uses_the_kernels(
 
         return asked_for
 
-    plain = "update_rows" if name == "update_touched" else f"{name}_torch"
+    others = {"update_touched": "update_rows", "with_roughness": "roughness_gradient"}
+    plain = others.get(name, f"{name}_torch")
     for function, back_end in ((f"{name}_triton", "triton"), (plain, "torch")):
         monkeypatch.setattr(module, function, answer(back_end))
     for kernels, kind, expected in (

@@ -16,11 +16,12 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from unflat.kernels.accumulators import added_up, flattened, sparse_rows
-from unflat.kernels.loops import compiled_loops
+from unflat.kernels.loops import FUSED, compiled_loops
 from unflat.kernels.threads import pieces, side_by_side
 from unflat.kernels.touched_adam import all_different
 
 _loops = partial(compiled_loops, "smoothing_cpu")
+_kernels = partial(compiled_loops, "smoothing_gpu")
 
 
 def smoothed(
@@ -59,6 +60,37 @@ def roughness_gradient(
     return total
 
 
+def with_roughness(
+    gradient: Float[Tensor, "rows c"], values: Float[Tensor, "rows c"], row_of: Int[Tensor, "x y z"], weight: float
+) -> Float[Tensor, "rows c"]:
+    """A dense gradient that gains that of the roughness in the rows where it is not exactly zero."""
+    if values.device.type == "cuda" and values.dtype == torch.float32 and _kernels() is not None:
+        return with_roughness_triton(gradient, values, row_of, weight)
+    touched = gradient.any(1).nonzero()[:, 0]
+    return gradient.index_add(0, touched, weight * roughness_gradient(values, row_of, touched))
+
+
+def with_roughness_triton(
+    gradient: Float[Tensor, "rows c"], values: Float[Tensor, "rows c"], row_of: Int[Tensor, "x y z"], weight: float
+) -> Float[Tensor, "rows c"]:
+    """The same by a kernel, which a GPU need not be waited for to list what is touched."""
+    if _kernels() is None:
+        raise ModuleNotFoundError("the Triton back end needs triton, which comes with torch's CUDA build")
+    given, channels, voxels = gradient.float().contiguous(), values.shape[1], row_of.numel()
+    into, block = given.clone(), 1 << (channels - 1).bit_length()
+    lanes = max(1, TILE // block)
+    if len(values):
+        _kernels().smoothed[(-(-voxels // lanes),)](
+            given, values.contiguous(), row_of.contiguous(), into, float(weight), *row_of.shape, len(values) == voxels,
+            channels, lanes, block, **FUSED,
+        )  # fmt: skip
+    return into
+
+
+TILE = 512
+"""numbers, of voxels and channels, that a program looks at"""
+
+
 class _Smoothed(torch.autograd.Function):
     """The table forwards; backwards, the gradient with that of the roughness, as sparse as it was."""
 
@@ -73,9 +105,7 @@ class _Smoothed(torch.autograd.Function):
         table, row_of, weight = ctx.kept
         values = table.view(len(table), -1)
         if not gradient.is_sparse:
-            touched = gradient.reshape(values.shape).any(1).nonzero()[:, 0]
-            rough = roughness_gradient(values, row_of, touched)
-            return gradient.reshape(values.shape).index_add(0, touched, weight * rough).view(table.shape), None, None
+            return with_roughness(gradient.reshape(values.shape), values, row_of, weight).view(table.shape), None, None
         rows = gradient._indices()[0]
         if not all_different(rows, torch.zeros(len(table), dtype=torch.int32, device=rows.device)):
             gradient = added_up(gradient)  # the table was used twice

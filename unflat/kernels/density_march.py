@@ -30,7 +30,7 @@ from unflat.kernels.lookup import (
     plane_sides,
     tables_of,
 )
-from unflat.kernels.loops import ONE_WARP, compiled_loops
+from unflat.kernels.loops import compiled_loops, launched
 from unflat.kernels.threads import pieces, side_by_side
 from unflat.kernels.walking import Cells, Walk, composited, met, points_at, raw_at
 
@@ -181,9 +181,10 @@ def _walked(rays: Rays, density: Table, cells: Cells, walk: Walk, room: int) -> 
     lanes = min(32, TILE // block)
     numbers = map(float, (walk.step, walk.thickness, walk.shift, walk.thinnest, walk.least, walk.last))
     if count:
-        _kernels().forward[(-(-count // lanes),)](
+        launched(
+            _kernels().forward, (-(-count // lanes),),
             *given, rays.index.contiguous(), walk.key & 2**64 - 1, cells.clear.contiguous(), low, high,
             *tables, *tables[:1] * (6 - len(tables)), found, number, count, *shape, *cells.clear.shape, room, *numbers,
-            walk.contracted, name, channels, block, lanes, **ONE_WARP,
+            walk.contracted, name, channels, block, lanes, warps=1,
         )  # fmt: skip
     return found, number.long()

@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from unflat.kernels.accumulators import Accumulator, accumulator
-from unflat.kernels.loops import FUSED, compiled_loops
+from unflat.kernels.loops import compiled_loops, launched
 from unflat.kernels.threads import pieces, side_by_side
 
 _loops = partial(compiled_loops, "lookup_cpu")
@@ -240,7 +240,7 @@ class _TritonLookUp(torch.autograd.Function):
         channels = tables[0].shape[1] * (3 if kind is Pairs else 1)
         values = held[0].new_empty(len(points), channels)
         for name, read, _, sizes, axes in _calls(kind, held, held):
-            _launched(f"{name}_forward", asked, (*read, values), sizes, axes, tables[0].shape[1])
+            _asked(f"{name}_forward", asked, (*read, values), sizes, axes, tables[0].shape[1])
         ctx.kind = kind
         ctx.save_for_backward(*asked, *held)
         return values
@@ -252,7 +252,7 @@ class _TritonLookUp(torch.autograd.Function):
         given, gradients = of_values.float().contiguous(), [torch.zeros_like(table) for table in held]
         for name, read, written, sizes, axes in _calls(ctx.kind, held, gradients):
             read = () if name == "voxels" else read  # what is linear in its table need not be looked up again
-            _launched(f"{name}_backward", asked, (*read, given, *written), sizes, axes, held[0].shape[1])
+            _asked(f"{name}_backward", asked, (*read, given, *written), sizes, axes, held[0].shape[1])
         return None, None, None, *gradients
 
 
@@ -270,7 +270,7 @@ def _calls(kind: Any, tables: Sequence[Tensor], gradients: Sequence[Tensor]) -> 
     return calls
 
 
-def _launched(
+def _asked(
     name: str,
     asked: Sequence[Tensor],
     tensors: Sequence[Tensor],
@@ -283,4 +283,5 @@ def _launched(
     lanes = min(256, TILE // block)
     if count:
         grid = (-(-count // lanes), -(-channels // block))
-        getattr(_kernels(), name)[grid](*asked, *tensors, count, *sizes, *axes, channels, lanes, block, **FUSED)
+        kernel = getattr(_kernels(), name)
+        launched(kernel, grid, *asked, *tensors, count, *sizes, *axes, channels, lanes, block)

@@ -7,11 +7,6 @@ from typing import Any
 
 import torch
 
-FUSED = {"enable_fp_fusion": True}
-"""how Triton kernels are compiled: said, since what Triton takes for granted changes, and it warns of that"""
-ONE_WARP = {**FUSED, "num_warps": 1}
-"""the same for kernels whose lanes wait for each other"""
-
 
 @torch.compiler.disable
 @cache
@@ -24,3 +19,12 @@ def compiled_loops(module: str) -> Any:
         if (error.name or "").startswith("unflat."):
             raise  # there is no such module, with numba and Triton or without
         return None
+
+
+def launched(kernel: Any, programs: tuple[int, ...], *arguments: Any, warps: int = 4) -> None:
+    """Run a Triton kernel where its first argument is, a tensor. One warp suits kernels whose lanes wait for each
+    other."""
+    there = torch.cuda.device_of(arguments[0])  # type: ignore[no-untyped-call]
+    with there:  # else it would run where the process is, which is the first GPU
+        # fused products are said: what Triton takes for granted changes, and it warns of that
+        kernel[programs](*arguments, num_warps=warps, enable_fp_fusion=True)

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from unflat.kernels.accumulators import added_up, flattened, sparse_rows
-from unflat.kernels.loops import FUSED, compiled_loops
+from unflat.kernels.loops import compiled_loops, launched
 from unflat.kernels.threads import pieces, side_by_side
 from unflat.kernels.touched_adam import all_different
 
@@ -80,9 +80,10 @@ def with_roughness_triton(
     into, block = given.clone(), 1 << (channels - 1).bit_length()
     lanes = max(1, TILE // block)
     if len(values):
-        _kernels().smoothed[(-(-voxels // lanes),)](
+        launched(
+            _kernels().smoothed, (-(-voxels // lanes),),
             given, values.contiguous(), row_of.contiguous(), into, float(weight), *row_of.shape, len(values) == voxels,
-            channels, lanes, block, **FUSED,
+            channels, lanes, block,
         )  # fmt: skip
     return into
 

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from unflat.kernels.loops import FUSED, compiled_loops
+from unflat.kernels.loops import compiled_loops, launched
 from unflat.kernels.threads import pieces, side_by_side
 
 _loops = partial(compiled_loops, "touched_adam_cpu")
@@ -104,10 +104,11 @@ def update_touched_triton(
     block = 1 << (columns - 1).bit_length()
     lanes = max(1, TILE // block)
     if rows:
-        _kernels().update[(-(-rows // lanes),)](
+        launched(
+            _kernels().update, (-(-rows // lanes),),
             table, gradient.float().contiguous(), mean, square, count, *_corrections_on(betas, table.device),
             count if scales is None else scales.float().contiguous(), rows, COUNTED, float(rate), *map(float, betas),
-            float(eps), scales is not None, columns, lanes, block, **FUSED,
+            float(eps), scales is not None, columns, lanes, block,
         )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from unflat.kernels.loops import FUSED, compiled_loops
+from unflat.kernels.loops import compiled_loops, launched
 
 _numba_loop = partial(compiled_loops, "visible_triangles_cpu")
 
@@ -121,7 +121,7 @@ def visible_triangles_triton(
         lanes = 128
         grid = (batch, (count + lanes - 1) // lanes)
         numbers = corners.shape[1], count, height, width, EDGE, THIN, LAST, lanes
-        kernel[grid](corners, triangles, winner, *numbers, **FUSED)
+        launched(kernel, grid, corners, triangles, winner, *numbers)
     return torch.where(winner > 0, LAST - (winner & LAST), -1).int().view(batch, height, width)
 
 

@@ -25,7 +25,7 @@ from unflat.geometry.spaces import Rays
 from unflat.geometry.spherical_harmonics import harmonics
 from unflat.kernels.accumulators import accumulator, flattened
 from unflat.kernels.lookup import grid_corners
-from unflat.kernels.loops import ONE_WARP, compiled_loops
+from unflat.kernels.loops import compiled_loops, launched
 from unflat.kernels.threads import pieces, side_by_side
 from unflat.kernels.walking import Cells, Walk, composited, met, points_at, raw_at, spread_of
 
@@ -208,7 +208,7 @@ class _TritonMarch(torch.autograd.Function):
         number = torch.empty(len(rays), dtype=torch.int32, device=density.device)
         tensors = [*given, place[2], *grid, *box]
         filled = (rgb, through, distance, number)
-        _launched(_kernels().forward, tensors, walk, (shade, *filled))
+        _walked(_kernels().forward, tensors, walk, (shade, *filled))
         ctx.walk, ctx.given = walk, len(tensors)
         ctx.save_for_backward(*tensors, rgb, through, distance)
         ctx.mark_non_differentiable(number)
@@ -220,7 +220,7 @@ class _TritonMarch(torch.autograd.Function):
         tensors, out = ctx.saved_tensors[: ctx.given], ctx.saved_tensors[ctx.given :]
         given, through = [part.float().contiguous() for part in (of_rgb, of_through, of_distance)], out[1]
         of_density, of_colour = (torch.zeros_like(tensors[n]) for n in (DENSITY, COLOUR))
-        _launched(_kernels().backward, tensors, ctx.walk, (*out, *given, of_density, of_colour))
+        _walked(_kernels().backward, tensors, ctx.walk, (*out, *given, of_density, of_colour))
         return None, None, None, of_density, of_colour, (given[0] * through[:, None]).sum(0)
 
 
@@ -230,7 +230,7 @@ TILE = 256
 """harmonics that a program, one warp, holds at once: with more than twice as many, registers are spilled"""
 
 
-def _launched(kernel: Any, tensors: Sequence[Tensor], walk: Walk, others: Sequence[Tensor]) -> None:
+def _walked(kernel: Any, tensors: Sequence[Tensor], walk: Walk, others: Sequence[Tensor]) -> None:
     """Run a kernel over all rays. `tensors` are rays (6), grid (4) and box (2), `others` what it alone takes."""
     count, shape, cells = len(tensors[0]), tensors[ROW_OF].shape, tensors[CLEAR].shape
     if not count:
@@ -239,7 +239,8 @@ def _launched(kernel: Any, tensors: Sequence[Tensor], walk: Walk, others: Sequen
     padded = 1 << (channels - 1).bit_length()
     lanes = max(8, min(32, TILE // padded))
     numbers = map(float, (walk.step, walk.thickness, walk.shift, walk.thinnest, walk.least, walk.last))
-    kernel[(-(-count // lanes),)](
+    launched(
+        kernel, (-(-count // lanes),),
         *tensors[:6], walk.key & 2**64 - 1, *tensors[6:], *others, count, *shape, *cells, *numbers, walk.contracted,
-        channels // 3, padded, lanes, **ONE_WARP,
+        channels // 3, padded, lanes, warps=1,
     )  # fmt: skip

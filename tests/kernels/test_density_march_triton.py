@@ -15,7 +15,7 @@ from unflat.kernels.density_march import Weighed, density_march_torch, density_m
 from unflat.kernels.lookup import Lines, Pairs, Table, Voxels, tables_of
 from unflat.kernels.walking import Cells, Walk
 
-pytest.importorskip("triton", reason="Triton is not installed")
+pytest.importorskip("triton", "3.3", reason="Triton is not installed, or too old")
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 if not INTERPRETED and not torch.cuda.is_available():
     pytest.skip("Triton needs a GPU, or TRITON_INTERPRET=1", allow_module_level=True)

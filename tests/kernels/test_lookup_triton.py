@@ -10,7 +10,7 @@ from tests.kernels.test_lookup import BOX, KINDS, points, table
 from unflat.kernels import lookup
 from unflat.kernels.lookup import Box, Lines, Pairs, Table, Voxels, looked_up_torch, looked_up_triton, tables_of
 
-pytest.importorskip("triton", reason="Triton is not installed")
+pytest.importorskip("triton", "3.3", reason="Triton is not installed, or too old")
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 if not INTERPRETED and not torch.cuda.is_available():
     pytest.skip("Triton needs a GPU, or TRITON_INTERPRET=1", allow_module_level=True)

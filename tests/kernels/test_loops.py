@@ -27,6 +27,13 @@ def test_without_triton_there_are_no_kernels(monkeypatch: pytest.MonkeyPatch) ->
     assert inspect.unwrap(compiled_loops)("lookup_gpu") is None
 
 
+def test_triton_without_tuples_is_none_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pytest.importorskip("triton", reason="Triton is not installed"), "__version__", "3.2.0")
+    for module in ("walking_gpu", "lookup_gpu"):
+        monkeypatch.delitem(sys.modules, f"unflat.kernels.{module}", raising=False)
+    assert inspect.unwrap(compiled_loops)("lookup_gpu") is None
+
+
 def test_kernels_are_launched_with_what_they_must_be_told() -> None:
     asked = []
 

@@ -112,5 +112,5 @@ def test_without_triton_it_is_said_what_is_missing(
 ) -> None:
     module, _, kernels, of = ASKED[name]
     monkeypatch.setattr(module, "_kernels", lambda: None)
-    with pytest.raises(ModuleNotFoundError, match="needs triton, which comes with torch's CUDA build"):
+    with pytest.raises(ModuleNotFoundError, match=r"needs triton 3\.3 or newer, which comes with torch's CUDA build"):
         of(kernels, generator)

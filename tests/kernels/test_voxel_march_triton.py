@@ -14,7 +14,7 @@ from unflat.kernels.clearance import clearance
 from unflat.kernels.voxel_march import Marched, Voxels, voxel_march_torch, voxel_march_triton
 from unflat.kernels.walking import Cells, Walk
 
-pytest.importorskip("triton", reason="Triton is not installed")
+pytest.importorskip("triton", "3.3", reason="Triton is not installed, or too old")
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 if not INTERPRETED and not torch.cuda.is_available():
     pytest.skip("Triton needs a GPU, or TRITON_INTERPRET=1", allow_module_level=True)

@@ -30,7 +30,7 @@ from unflat.kernels.lookup import (
     plane_sides,
     tables_of,
 )
-from unflat.kernels.loops import compiled_loops, launched
+from unflat.kernels.loops import NO_TRITON, compiled_loops, launched
 from unflat.kernels.threads import pieces, side_by_side
 from unflat.kernels.walking import Cells, Walk, composited, met, points_at, raw_at
 
@@ -143,7 +143,7 @@ def density_march_triton(rays: Rays, density: Table, cells: Cells, walk: Walk) -
     """The march on a GPU: walked by a kernel, which is waited for once, since nobody knows before how many samples
     count; then what counts is looked up and weighed with gradients, as the twin does it."""
     if _kernels() is None:
-        raise ModuleNotFoundError("the Triton back end needs triton, which comes with torch's CUDA build")
+        raise ModuleNotFoundError(NO_TRITON)
     ray, t = met_triton(rays, density, cells, walk)
     points = points_at(rays[ray], t, walk)
     raw = looked_up_triton(points, density, Box(cells.low, cells.high)).sum(1)

@@ -19,7 +19,9 @@ def raw_of(
 ):  # fmt: skip
     """The raw density at places in the box from 0 to 1: the sum over all channels. Of the tables a to f, voxels are
     `a`, planes `a`, `b`, `c` with lines `d`, `e`, `f`, and lines alone `a`, `b`, `c`."""
-    (i, fx), (j, fy), (k, fz) = entry(x, shape[0]), entry(y, shape[1]), entry(z, shape[2])
+    i, fx = entry(x, shape[0])
+    j, fy = entry(y, shape[1])
+    k, fz = entry(z, shape[2])
     raw = tl.zeros(x.shape, tl.float32)
     if kind == "voxels":
         for number in tl.static_range(8):

@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from unflat.kernels.accumulators import Accumulator, accumulator
-from unflat.kernels.loops import compiled_loops, launched
+from unflat.kernels.loops import NO_TRITON, compiled_loops, launched
 from unflat.kernels.threads import pieces, side_by_side
 
 _loops = partial(compiled_loops, "lookup_cpu")
@@ -225,7 +225,7 @@ CHANNELS = 64
 def looked_up_triton(points: Float[Tensor, "n 3"], table: Table, box: Box) -> Float[Tensor, "n k"]:
     """The look-up on a GPU. Its gradients are dense, and added up in any order."""
     if _kernels() is None:
-        raise ModuleNotFoundError("the Triton back end needs triton, which comes with torch's CUDA build")
+        raise ModuleNotFoundError(NO_TRITON)
     found: Tensor = _TritonLookUp.apply(points, kind_of(table), box, *tables_of(table))  # type: ignore[no-untyped-call]
     return found
 

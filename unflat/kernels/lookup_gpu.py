@@ -105,7 +105,9 @@ def voxels_forward(
 ):  # fmt: skip
     """Fill values [n, c]."""
     point, there, x, y, z, channel = asked(points, lowest, highest, count, lanes, block)
-    (i, fx), (j, fy), (k, fz) = entry(x, nx), entry(y, ny), entry(z, nz)
+    i, fx = entry(x, nx)
+    j, fy = entry(y, ny)
+    k, fz = entry(z, nz)
     total = tl.zeros((lanes, block), tl.float32)
     for number in tl.static_range(8):
         row, share = corner_of_cell(number, i, j, k, fx, fy, fz, ny, nz)
@@ -121,7 +123,9 @@ def voxels_backward(
 ):  # fmt: skip
     """Add to of_table [v, c]."""
     point, there, x, y, z, channel = asked(points, lowest, highest, count, lanes, block)
-    (i, fx), (j, fy), (k, fz) = entry(x, nx), entry(y, ny), entry(z, nz)
+    i, fx = entry(x, nx)
+    j, fy = entry(y, ny)
+    k, fz = entry(z, nz)
     given = rows_of(of_values, point, channel, channels, there)
     for number in tl.static_range(8):
         row, share = corner_of_cell(number, i, j, k, fx, fy, fz, ny, nz)
@@ -151,7 +155,8 @@ def pair_forward(
 ):  # fmt: skip
     """Fill the part of values [n, 3 c] that is the pair's. The plane's axes are a and b."""
     point, there, x, y, z, channel = asked(points, lowest, highest, count, lanes, block)
-    (i, f), (j, g) = entry(axis_of(x, y, z, a), rows), entry(axis_of(x, y, z, b), columns)
+    i, f = entry(axis_of(x, y, z, a), rows)
+    j, g = entry(axis_of(x, y, z, b), columns)
     k, h = entry(axis_of(x, y, z, along), entries)
     found = flat(plane, i, j, f, g, columns, channel, channels, there)
     found *= across(line, k, h, channel, channels, there)
@@ -167,7 +172,8 @@ def pair_backward(
 ):  # fmt: skip
     """Add to of_plane [rows * columns, c] and of_line [entries, c]."""
     point, there, x, y, z, channel = asked(points, lowest, highest, count, lanes, block)
-    (i, f), (j, g) = entry(axis_of(x, y, z, a), rows), entry(axis_of(x, y, z, b), columns)
+    i, f = entry(axis_of(x, y, z, a), rows)
+    j, g = entry(axis_of(x, y, z, b), columns)
     k, h = entry(axis_of(x, y, z, along), entries)
     at = of_values + point.to(tl.int64)[:, None] * (3 * channels) + pair * channels + channel
     given = tl.load(at, mask=there[:, None] & (channel < channels), other=0.0)
@@ -189,7 +195,9 @@ def lines_forward(
 ):  # fmt: skip
     """Fill values [n, c]."""
     point, there, x, y, z, channel = asked(points, lowest, highest, count, lanes, block)
-    (i, fx), (j, fy), (k, fz) = entry(x, nx), entry(y, ny), entry(z, nz)
+    i, fx = entry(x, nx)
+    j, fy = entry(y, ny)
+    k, fz = entry(z, nz)
     found = across(xs, i, fx, channel, channels, there) * across(ys, j, fy, channel, channels, there)
     found *= across(zs, k, fz, channel, channels, there)
     into = values + point.to(tl.int64)[:, None] * channels + channel
@@ -203,7 +211,9 @@ def lines_backward(
 ):  # fmt: skip
     """Add to of_x, of_y, of_z [entries, c]."""
     point, there, x, y, z, channel = asked(points, lowest, highest, count, lanes, block)
-    (i, fx), (j, fy), (k, fz) = entry(x, nx), entry(y, ny), entry(z, nz)
+    i, fx = entry(x, nx)
+    j, fy = entry(y, ny)
+    k, fz = entry(z, nz)
     first = across(xs, i, fx, channel, channels, there)
     second, third = across(ys, j, fy, channel, channels, there), across(zs, k, fz, channel, channels, there)
     given = rows_of(of_values, point, channel, channels, there)

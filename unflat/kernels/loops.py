@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+NO_TRITON = "the Triton back end needs triton 3.3 or newer, which comes with torch's CUDA build"
+
 
 @torch.compiler.disable
 @cache

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from unflat.kernels.accumulators import added_up, flattened, sparse_rows
-from unflat.kernels.loops import compiled_loops, launched
+from unflat.kernels.loops import NO_TRITON, compiled_loops, launched
 from unflat.kernels.threads import pieces, side_by_side
 from unflat.kernels.touched_adam import all_different
 
@@ -75,7 +75,7 @@ def with_roughness_triton(
 ) -> Float[Tensor, "rows c"]:
     """The same by a kernel, which a GPU need not be waited for to list what is touched."""
     if _kernels() is None:
-        raise ModuleNotFoundError("the Triton back end needs triton, which comes with torch's CUDA build")
+        raise ModuleNotFoundError(NO_TRITON)
     given, channels, voxels = gradient.float().contiguous(), values.shape[1], row_of.numel()
     into, block = given.clone(), 1 << (channels - 1).bit_length()
     lanes = max(1, TILE // block)

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from unflat.kernels.loops import compiled_loops, launched
+from unflat.kernels.loops import NO_TRITON, compiled_loops, launched
 from unflat.kernels.threads import pieces, side_by_side
 
 _loops = partial(compiled_loops, "touched_adam_cpu")
@@ -99,7 +99,7 @@ def update_touched_triton(
 ) -> None:
     """The kernel that a GPU runs; which rows these are is never known outside, so nothing waits for it."""
     if _kernels() is None:
-        raise ModuleNotFoundError("the Triton back end needs triton, which comes with torch's CUDA build")
+        raise ModuleNotFoundError(NO_TRITON)
     rows, columns = table.shape
     block = 1 << (columns - 1).bit_length()
     lanes = max(1, TILE // block)

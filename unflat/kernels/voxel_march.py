@@ -25,7 +25,7 @@ from unflat.geometry.spaces import Rays
 from unflat.geometry.spherical_harmonics import harmonics
 from unflat.kernels.accumulators import accumulator, flattened
 from unflat.kernels.lookup import grid_corners
-from unflat.kernels.loops import compiled_loops, launched
+from unflat.kernels.loops import NO_TRITON, compiled_loops, launched
 from unflat.kernels.threads import pieces, side_by_side
 from unflat.kernels.walking import Cells, Walk, composited, met, points_at, raw_at, spread_of
 
@@ -187,7 +187,7 @@ def voxel_march_triton(rays: Rays, voxels: Voxels, walk: Walk, background: Float
     """The march on a GPU, in which nothing waits for the device. Its gradients are dense, zero where no ray has been,
     and added up in any order: the last bits differ from run to run."""
     if _kernels() is None:
-        raise ModuleNotFoundError("the Triton back end needs triton, which comes with torch's CUDA build")
+        raise ModuleNotFoundError(NO_TRITON)
     grid = voxels.density, voxels.colour
     return Marched(*_TritonMarch.apply(rays, voxels, walk, *grid, background))  # type: ignore[no-untyped-call]
 

@@ -9,6 +9,9 @@ agree on the end without shared memory.
 import triton
 import triton.language as tl
 
+if tuple(map(int, triton.__version__.split(".")[:2])) < (3, 3):
+    raise ModuleNotFoundError("kernels with tuples need triton 3.3, which comes with torch 2.7", name="triton")
+
 
 @triton.jit
 def jittered(key, ray):

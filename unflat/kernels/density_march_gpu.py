@@ -7,7 +7,7 @@ import triton
 import triton.language as tl
 
 from unflat.kernels.lookup_gpu import across, corner_of_cell, entry, flat, within
-from unflat.kernels.walking_gpu import begun, corner_of, jittered, looked_at, opacity, three
+from unflat.kernels.walking_gpu import corner_of, looked_at, opacity, set_out
 
 NUMBERS = ["key", "count", "nx", "ny", "nz", "cx", "cy", "cz", "room"]
 """integers that are not worth a kernel of their own for some of their values"""
@@ -52,10 +52,9 @@ def forward(
     ray = tl.program_id(0) * lanes + tl.arange(0, lanes)
     there, shape, cells, low, high = ray < count, (nx, ny, nz), (cx, cy, cz), corner_of(lowest), corner_of(highest)
     sides = (high[0] - low[0]) / cx, (high[1] - low[1]) / cy, (high[2] - low[2]) / cz
-    o, v = three(origins, ray, there), three(directions, ray, there)
-    start, end = tl.load(near + ray, mask=there, other=0.0), tl.load(far + ray, mask=there, other=0.0)
-    offset = jittered(key, tl.load(index + ray, mask=there, other=0))
-    t0, t1, t = begun(o, v, start, end, low, high, offset, step, is_contracted)
+    o, v, t0, t1, offset, t = set_out(
+        origins, directions, near, far, index, key, ray, there, low, high, step, is_contracted
+    )  # fmt: skip
     left, used = tl.full((lanes,), 1.0, tl.float32), tl.zeros((lanes,), tl.int32)
     into, walking = found + ray.to(tl.int64) * room, there & (t < t1) & (left >= last)
     while tl.max(walking.to(tl.int32), 0) > 0:

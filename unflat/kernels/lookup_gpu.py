@@ -149,9 +149,8 @@ def axis_of(x, y, z, axis: tl.constexpr):
 
 @triton.jit(do_not_specialize=COUNTS)
 def pair_forward(
-    points, lowest, highest, plane, line, values, count, rows, columns, entries, pair: tl.constexpr,
-    a: tl.constexpr, b: tl.constexpr, along: tl.constexpr, channels: tl.constexpr, lanes: tl.constexpr,
-    block: tl.constexpr,
+    points, lowest, highest, plane, line, values, count, rows, columns, entries, pair: tl.constexpr, a: tl.constexpr,
+    b: tl.constexpr, along: tl.constexpr, channels: tl.constexpr, lanes: tl.constexpr, block: tl.constexpr,
 ):  # fmt: skip
     """Fill the part of values [n, 3 c] that is the pair's. The plane's axes are a and b."""
     point, there, x, y, z, channel = asked(points, lowest, highest, count, lanes, block)

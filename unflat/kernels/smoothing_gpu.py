@@ -6,7 +6,7 @@ import triton.language as tl
 
 @triton.jit
 def differences(
-    values, row_of, own, at, side, place, count, touched, channel, is_every: tl.constexpr, channels: tl.constexpr
+    values, row_of, own, at, side, place, count, touched, channel, is_every: tl.constexpr, channels: tl.constexpr,
 ):  # fmt: skip
     """From the voxels before and behind along an axis, added up; each counts as 1 at most."""
     total = tl.zeros(own.shape, tl.float32)

@@ -8,7 +8,7 @@ to far: what lies behind a sample is what came out in all, less what came so far
 import triton
 import triton.language as tl
 
-from unflat.kernels.walking_gpu import begun, below, corner_of, jittered, looked_at, opacity, place_of, three
+from unflat.kernels.walking_gpu import below, corner_of, looked_at, opacity, place_of, set_out, three
 
 NUMBERS = ["key", "count", "nx", "ny", "nz", "cx", "cy", "cz"]
 """integers that are not worth a kernel of their own for some of their values"""
@@ -47,9 +47,8 @@ def trilinear(density, at, fx, fy, fz, shape, there):
 
 @triton.jit
 def next_that_counts(
-    o, d, t, t0, t1, offset, left, walking, clear, cells, low,
-    sides, step, density, shape, per, thickness, shift, thinnest, least,
-    is_contracted: tl.constexpr,
+    o, d, t, t0, t1, offset, left, walking, clear, cells, low, sides, step, density, shape, per, thickness, shift,
+    thinnest, least, is_contracted: tl.constexpr,
 ):  # fmt: skip
     """The t of the next samples that count, not before t1 where there is none; and their raw densities less the
     shift."""
@@ -98,8 +97,7 @@ def harmonics(sights, rays, there, bands: tl.constexpr, padded: tl.constexpr):
 
 @triton.jit
 def colours(
-    colour, row_of, at, fx, fy, fz, shape, counts, sh,
-    bands: tl.constexpr, padded: tl.constexpr,
+    colour, row_of, at, fx, fy, fz, shape, counts, sh, bands: tl.constexpr, padded: tl.constexpr,
 ):  # fmt: skip
     """The colours of places, seen along the directions of the harmonics: red, green, blue."""
     number = tl.arange(0, padded)[None, :]
@@ -118,8 +116,8 @@ def colours(
 
 @triton.jit
 def add_gradients(
-    of_density, of_colour, row_of, at, fx, fy, fz, shape, counts,
-    of_raw, red, green, blue, sh, bands: tl.constexpr, padded: tl.constexpr,
+    of_density, of_colour, row_of, at, fx, fy, fz, shape, counts, of_raw, red, green, blue, sh, bands: tl.constexpr,
+    padded: tl.constexpr,
 ):  # fmt: skip
     """Add what samples give to the voxels around them: the gradients of their raw densities and of their three colours
     before the sigmoid. The order of additions is the hardware's."""
@@ -138,24 +136,21 @@ def add_gradients(
 
 @triton.jit(do_not_specialize=NUMBERS)
 def forward(
-    origins, directions, sights, near, far, index, key: tl.uint64, density, row_of,
-    colour, clear, lowest, highest, background, rgb, through, distance,
-    samples, count, nx, ny, nz, cx, cy, cz, step, thickness,
-    shift, thinnest, least, last, is_contracted: tl.constexpr, bands: tl.constexpr,
-    padded: tl.constexpr, lanes: tl.constexpr,
+    origins, directions, sights, near, far, index, key: tl.uint64, density, row_of, colour, clear, lowest, highest,
+    background, rgb, through, distance, samples, count, nx, ny, nz, cx, cy, cz, step, thickness, shift, thinnest, least,
+    last, is_contracted: tl.constexpr, bands: tl.constexpr, padded: tl.constexpr, lanes: tl.constexpr,
 ):  # fmt: skip
     """Fill rgb [r, 3], through [r] (what passes), distance [r] and samples [r] (int32: how many counted)."""
     ray = tl.program_id(0) * lanes + tl.arange(0, lanes)
     there, shape, cells, low, high = ray < count, (nx, ny, nz), (cx, cy, cz), corner_of(lowest), corner_of(highest)
     wide, deep, tall = high[0] - low[0], high[1] - low[1], high[2] - low[2]
     per, sides = ((nx - 1) / wide, (ny - 1) / deep, (nz - 1) / tall), (wide / cx, deep / cy, tall / cz)
-    o, d, sh = three(origins, ray, there), three(directions, ray, there), harmonics(sights, ray, there, bands, padded)
-    start, end = tl.load(near + ray, mask=there, other=0.0), tl.load(far + ray, mask=there, other=0.0)
-    offset = jittered(key, tl.load(index + ray, mask=there, other=0))
-    t0, t1, t = begun(o, d, start, end, low, high, offset, step, is_contracted)
+    o, d, t0, t1, offset, t = set_out(
+        origins, directions, near, far, index, key, ray, there, low, high, step, is_contracted
+    )  # fmt: skip
+    sh = harmonics(sights, ray, there, bands, padded)
     left, used = tl.full((lanes,), 1.0, tl.float32), tl.zeros((lanes,), tl.int32)
-    red, green, blue = left * 0.0, left * 0.0, left * 0.0
-    far_off = left * 0.0
+    red, green, blue, far_off = left * 0.0, left * 0.0, left * 0.0, left * 0.0
     walking = there & (t < t1) & (left >= last)
     while tl.max(walking.to(tl.int32), 0) > 0:
         t, raw = next_that_counts(
@@ -183,31 +178,27 @@ def forward(
 
 @triton.jit(do_not_specialize=NUMBERS)
 def backward(
-    origins, directions, sights, near, far, index, key: tl.uint64, density, row_of,
-    colour, clear, lowest, highest, rgb, through, distance, of_rgb,
-    of_through, of_distance, of_density, of_colour, count, nx, ny, nz, cx,
-    cy, cz, step, thickness, shift, thinnest, least, last,
-    is_contracted: tl.constexpr, bands: tl.constexpr, padded: tl.constexpr, lanes: tl.constexpr,
+    origins, directions, sights, near, far, index, key: tl.uint64, density, row_of, colour, clear, lowest, highest, rgb,
+    through, distance, of_rgb, of_through, of_distance, of_density, of_colour, count, nx, ny, nz, cx, cy, cz, step,
+    thickness, shift, thinnest, least, last, is_contracted: tl.constexpr, bands: tl.constexpr, padded: tl.constexpr,
+    lanes: tl.constexpr,
 ):  # fmt: skip
     """Add to of_density [v] and of_colour [rows, 3 bands], given what `forward` filled and the gradients of that."""
     ray = tl.program_id(0) * lanes + tl.arange(0, lanes)
     there, shape, cells, low, high = ray < count, (nx, ny, nz), (cx, cy, cz), corner_of(lowest), corner_of(highest)
     wide, deep, tall = high[0] - low[0], high[1] - low[1], high[2] - low[2]
     per, sides = ((nx - 1) / wide, (ny - 1) / deep, (nz - 1) / tall), (wide / cx, deep / cy, tall / cz)
-    o, d, sh = three(origins, ray, there), three(directions, ray, there), harmonics(sights, ray, there, bands, padded)
-    start, end = tl.load(near + ray, mask=there, other=0.0), tl.load(far + ray, mask=there, other=0.0)
-    offset = jittered(key, tl.load(index + ray, mask=there, other=0))
-    t0, t1, t = begun(o, d, start, end, low, high, offset, step, is_contracted)
+    o, d, t0, t1, offset, t = set_out(
+        origins, directions, near, far, index, key, ray, there, low, high, step, is_contracted
+    )  # fmt: skip
+    sh = harmonics(sights, ray, there, bands, padded)
     of_red, of_green, of_blue = three(of_rgb, ray, there)
-    of_t, of_left = (
-        tl.load(of_distance + ray, mask=there, other=0.0),
-        tl.load(of_through + ray, mask=there, other=0.0),
-    )
+    of_t = tl.load(of_distance + ray, mask=there, other=0.0)
     red, green, blue = three(rgb, ray, there)
     # what lies behind a sample, each part times its gradient: at first all that came out
     behind = of_red * red + of_green * green + of_blue * blue
     behind += of_t * tl.load(distance + ray, mask=there, other=0.0)
-    behind += of_left * tl.load(through + ray, mask=there, other=0.0)
+    behind += tl.load(of_through + ray, mask=there, other=0.0) * tl.load(through + ray, mask=there, other=0.0)
     left = tl.full((lanes,), 1.0, tl.float32)
     walking = there & (t < t1) & (left >= last)
     while tl.max(walking.to(tl.int32), 0) > 0:

@@ -87,19 +87,23 @@ def leaves(position, direction, first, last):
 
 
 @triton.jit
-def begun(o, d, near, far, low, high, offset, step, is_contracted: tl.constexpr):  # fmt: skip
-    """Between which t rays are walked, and where their first samples lie."""
-    t0, t1 = near, far
+def set_out(
+    origins, directions, near, far, index, key, ray, there, low, high, step, is_contracted: tl.constexpr,
+):  # fmt: skip
+    """Rays as they begin: origins and directions, between which t they are walked, where in its first step each begins,
+    and the t of their first samples."""
+    o, d = three(origins, ray, there), three(directions, ray, there)
+    t0, t1 = tl.load(near + ray, mask=there, other=0.0), tl.load(far + ray, mask=there, other=0.0)
     if not is_contracted:
-        t0, t1 = into_box(o, d, low, high, near, far)
+        t0, t1 = into_box(o, d, low, high, t0, t1)
+    offset = jittered(key, tl.load(index + ray, mask=there, other=0))
     _, _, _, onwards = place_of(o, d, t0, step, is_contracted)
-    return t0, t1, t0 + offset * onwards
+    return o, d, t0, t1, offset, t0 + offset * onwards
 
 
 @triton.jit
 def looked_at(
-    o, d, t, t0, offset, walking, clear, shape, low, sides, step,
-    is_contracted: tl.constexpr,
+    o, d, t, t0, offset, walking, clear, shape, low, sides, step, is_contracted: tl.constexpr,
 ):  # fmt: skip
     """Where the rays are that walk, whether they are in cells `clear` (of this shape and these sides) that are not
     empty, and the t of their next samples: behind what is empty. In a box steps are counted from t0, so that what is

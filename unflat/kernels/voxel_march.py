@@ -198,27 +198,26 @@ class _TritonMarch(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, rays: Rays, voxels: Voxels, walk: Walk, density: Tensor, colour: Tensor, background: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, ...]:
         walked = (rays.origins, rays.directions, rays.sights, rays.near, rays.far)
         given = [part.detach().float().contiguous() for part in walked]
         place = voxels.row_of.contiguous(), voxels.cells.clear.contiguous(), rays.index.contiguous()
         grid = density.detach().contiguous(), place[0], colour.detach().contiguous(), place[1]
         box, shade = [side.float().contiguous() for side in voxels.cells[:2]], background.detach().float().contiguous()
-        rgb, through, distance = (density.new_empty((len(rays), *s)) for s in ((3,), (), ()))
+        rgb, *along = (density.new_empty((len(rays), *s)) for s in ((3,), (), (), (), ()))
         number = torch.empty(len(rays), dtype=torch.int32, device=density.device)
         tensors = [*given, place[2], *grid, *box]
-        filled = (rgb, through, distance, number)
-        _walked(_kernels().forward, tensors, walk, (shade, *filled))
+        _walked(_kernels().forward, tensors, walk, (shade, rgb, *along, number))
         ctx.walk, ctx.given = walk, len(tensors)
-        ctx.save_for_backward(*tensors, rgb, through, distance)
+        ctx.save_for_backward(*tensors, rgb, *along)
         ctx.mark_non_differentiable(number)
-        return filled
+        return rgb, *along[:3], number  # the last is for the way back alone
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, of_rgb: Tensor, of_through: Tensor, of_distance: Tensor, _: Tensor) -> Any:
+    def backward(ctx: Any, of_rgb: Tensor, *of_others: Tensor) -> Any:
         tensors, out = ctx.saved_tensors[: ctx.given], ctx.saved_tensors[ctx.given :]
-        given, through = [part.float().contiguous() for part in (of_rgb, of_through, of_distance)], out[1]
+        given, through = [part.float().contiguous() for part in (of_rgb, *of_others[:3])], out[1]
         of_density, of_colour = (torch.zeros_like(tensors[n]) for n in (DENSITY, COLOUR))
         _walked(_kernels().backward, tensors, ctx.walk, (*out, *given, of_density, of_colour))
         return None, None, None, of_density, of_colour, (given[0] * through[:, None]).sum(0)

@@ -137,10 +137,11 @@ def add_gradients(
 @triton.jit(do_not_specialize=NUMBERS)
 def forward(
     origins, directions, sights, near, far, index, key: tl.uint64, density, row_of, colour, clear, lowest, highest,
-    background, rgb, through, distance, samples, count, nx, ny, nz, cx, cy, cz, step, thickness, shift, thinnest, least,
-    last, is_contracted: tl.constexpr, bands: tl.constexpr, padded: tl.constexpr, lanes: tl.constexpr,
+    background, rgb, through, distance, spread, placed, samples, count, nx, ny, nz, cx, cy, cz, step, thickness, shift,
+    thinnest, least, last, is_contracted: tl.constexpr, bands: tl.constexpr, padded: tl.constexpr, lanes: tl.constexpr,
 ):  # fmt: skip
-    """Fill rgb [r, 3], through [r] (what passes), distance [r] and samples [r] (int32: how many counted)."""
+    """Fill rgb [r, 3], through [r] (what passes), distance [r], spread [r], placed [r] (the sum of weight times place,
+    which the way back has use for) and samples [r] (int32: how many counted)."""
     ray = tl.program_id(0) * lanes + tl.arange(0, lanes)
     there, shape, cells, low, high = ray < count, (nx, ny, nz), (cx, cy, cz), corner_of(lowest), corner_of(highest)
     wide, deep, tall = high[0] - low[0], high[1] - low[1], high[2] - low[2]
@@ -151,6 +152,7 @@ def forward(
     sh = harmonics(sights, ray, there, bands, padded)
     left, used = tl.full((lanes,), 1.0, tl.float32), tl.zeros((lanes,), tl.int32)
     red, green, blue, far_off = left * 0.0, left * 0.0, left * 0.0, left * 0.0
+    apart, before = left * 0.0, left * 0.0
     walking = there & (t < t1) & (left >= last)
     while tl.max(walking.to(tl.int32), 0) > 0:
         t, raw = next_that_counts(
@@ -165,6 +167,9 @@ def forward(
         weight = left * alpha
         red, green, blue = red + weight * r, green + weight * g, blue + weight * b
         far_off += tl.where(counts, weight * t, 0.0)
+        place = tl.where(counts, t / (1.0 + t), 0.0)
+        apart += 2.0 * weight * (place * (1.0 - left) - before)
+        before += weight * place
         left, used = left * (1.0 - alpha), used + counts.to(tl.int32)
         t += onwards
         walking = counts & (t < t1) & (left >= last)
@@ -173,15 +178,17 @@ def forward(
     tl.store(rgb + ray * 3 + 2, blue + left * tl.load(background + 2), mask=there)
     tl.store(through + ray, left, mask=there)
     tl.store(distance + ray, far_off, mask=there)
+    tl.store(spread + ray, apart, mask=there)
+    tl.store(placed + ray, before, mask=there)
     tl.store(samples + ray, used, mask=there)
 
 
 @triton.jit(do_not_specialize=NUMBERS)
 def backward(
     origins, directions, sights, near, far, index, key: tl.uint64, density, row_of, colour, clear, lowest, highest, rgb,
-    through, distance, of_rgb, of_through, of_distance, of_density, of_colour, count, nx, ny, nz, cx, cy, cz, step,
-    thickness, shift, thinnest, least, last, is_contracted: tl.constexpr, bands: tl.constexpr, padded: tl.constexpr,
-    lanes: tl.constexpr,
+    through, distance, spread, placed, of_rgb, of_through, of_distance, of_spread, of_density, of_colour, count, nx, ny,
+    nz, cx, cy, cz, step, thickness, shift, thinnest, least, last, is_contracted: tl.constexpr, bands: tl.constexpr,
+    padded: tl.constexpr, lanes: tl.constexpr,
 ):  # fmt: skip
     """Add to of_density [v] and of_colour [rows, 3 bands], given what `forward` filled and the gradients of that."""
     ray = tl.program_id(0) * lanes + tl.arange(0, lanes)
@@ -198,7 +205,11 @@ def backward(
     # what lies behind a sample, each part times its gradient: at first all that came out
     behind = of_red * red + of_green * green + of_blue * blue
     behind += of_t * tl.load(distance + ray, mask=there, other=0.0)
-    behind += tl.load(of_through + ray, mask=there, other=0.0) * tl.load(through + ray, mask=there, other=0.0)
+    passing = tl.load(through + ray, mask=there, other=0.0)
+    behind += tl.load(of_through + ray, mask=there, other=0.0) * passing
+    of_apart = 2.0 * tl.load(of_spread + ray, mask=there, other=0.0)
+    behind += of_apart * tl.load(spread + ray, mask=there, other=0.0)  # which is of the second degree in the weights
+    after, before = tl.load(placed + ray, mask=there, other=0.0), behind * 0.0  # weights times places
     left = tl.full((lanes,), 1.0, tl.float32)
     walking = there & (t < t1) & (left >= last)
     while tl.max(walking.to(tl.int32), 0) > 0:
@@ -212,6 +223,11 @@ def backward(
         r, g, b = colours(colour, row_of, at, fx, fy, fz, shape, counts, sh, bands, padded)
         alpha = tl.where(counts, opacity(raw, thickness), 0.0)
         weight, here = left * alpha, of_red * r + of_green * g + of_blue * b + of_t * t
+        place = tl.where(counts, t / (1.0 + t), 0.0)
+        after -= weight * place
+        # what weighs before a sample and after it, and the same times where it lies
+        here += of_apart * (place * ((1.0 - left) - (left * (1.0 - alpha) - passing)) - before + after)
+        before += weight * place
         behind -= tl.where(counts, weight * here, 0.0)
         of_raw = thickness * tl.sigmoid(raw) * ((1.0 - alpha) * left * here - behind)
         add_gradients(

@@ -4,8 +4,9 @@
         [--minutes 0.5 2 5] [--views N] [--look-at N] [--experiment small] [--record]
 
 Each method trains with the settings of its `small()`, or of another experiment such as the published one, fitted to the
-capture as `unflat train` does, one thread, until the last of the minutes or its own last step. The clock starts at the first batch: preparation counts; importing,
-decoding, compiling and looking do not. Looked at are N views, spread over the test split (val where there is none).
+capture as `unflat train` does, one thread, until the last of the minutes or its own last step. The clock starts at the
+first batch: preparation counts; importing, decoding, compiling and looking do not. Looked at are N views, spread over
+the test split (val where there is none).
 """
 
 import argparse

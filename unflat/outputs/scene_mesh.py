@@ -2,9 +2,9 @@
 
 Where the surface is. A density has none of its own: it is taken where a cell takes half of the light away
 (`surfaces.level_of`), a cell being a 128th of the longest side, or a cell of the mesh where those are larger, so that a
-finer mesh does not make the field denser. Of a single object, which is seen from all around, the surface on which the
-depth of all views agrees is smoother and nearer to the truth (`fusion`), and it is taken unless density is asked for;
-docs/capture-to-3d.md has the figures. In a scene without end depth is less sure, and density it is.
+finer mesh does not make the field denser. The surface on which the depth of all views agrees is smoother and nearer to
+the truth (`fusion`), and it is taken unless density is asked for; docs/capture-to-3d.md has the figures. A scene
+without end is cut out of what is around it: what the cut or what no camera sees would add is left out.
 """
 
 from collections.abc import Callable, Sequence
@@ -66,11 +66,12 @@ def scene_mesh(
 ) -> Mesh:
     """The surface of what a method has learned, in the scene's frame, bare, with normals.
 
-    `surface` says of what: density or depth; left out, depth in a box, and density elsewhere and where a `level` is
-    given. `level` is the density of the surface, in shares of light lost a unit of the scene; left out, as the head of
-    this module says. `cells` are those along its longest side. `box` is least and largest x, y, z in the scene's frame;
-    left out, the scene's own, drawn tight around what is there. Left out are, unless `floaters`: parts under a
-    hundredth of the largest one's area, walls of holes inside, and of a density what no camera of `views` sees.
+    `surface` says of what: density or depth; left out, depth, and density where a `level` is given. `level` is the
+    density of the surface, in shares of light lost a unit of the scene; left out, as the head of this module says.
+    `cells` are those along its longest side. `box` is least and largest x, y, z in the scene's frame; left out, the
+    scene's own, drawn tight around what is there. Left out are, unless `floaters`: parts under a hundredth of the
+    largest one's area, walls of holes inside, and, of a density or of a scene without end, what no camera of `views`
+    sees and what lies on the box.
     Raises ValueError for a scene that was seen through a window (ndc), and where there is no surface.
     """
     scene = scene_of(method)
@@ -81,7 +82,7 @@ def scene_mesh(
         )
     if cells < 1:
         raise ValueError(f"cells is {cells}; give their number along the longest side of the mesh, at least 1")
-    surface = surface or ("depth" if scene.space == "box" and level is None else "density")
+    surface = surface or ("depth" if level is None else "density")
     value, height = _inside(method, views, surface, level, max(MAP, cells))
 
     def found(box: Box, cells: int) -> Mesh:
@@ -96,9 +97,9 @@ def scene_mesh(
     if box is None:
         box = _around(found(scene.box, min(cells, ROUGH)), scene.box, min(cells, ROUGH))
     mesh = found(box, cells)
-    if surface == "depth" or floaters:
+    if floaters or (surface == "depth" and scene.space == "box"):
         return mesh
-    return without_floaters(only(mesh, _seen(mesh, views)))
+    return without_floaters(only(mesh, _seen(mesh, views) & ~_on_sides(mesh, box, cells)))
 
 
 def _inside(
@@ -143,6 +144,14 @@ def _seen(mesh: Mesh, views: Viewpoints) -> Bool[Tensor, "t"]:
         touched[mesh.triangles[seen].long().flatten()] = True
         seen = touched[mesh.triangles.long()].any(1)
     return seen
+
+
+def _on_sides(mesh: Mesh, box: Box, cells: int) -> Bool[Tensor, "t"]:
+    """The triangles that lie on the sides of a box: where it cuts through what is solid."""
+    low, high = torch.tensor(box[:3]), torch.tensor(box[3:])
+    near = 1.5 * float((high - low).max()) / cells
+    beside = torch.cat([mesh.vertices < low + near, mesh.vertices > high - near], 1)  # [v, side]
+    return beside[mesh.triangles.long()].all(1).any(1)
 
 
 def painted(method: Method, mesh: Mesh, views: Viewpoints, *, texture: int = 0, triangles: int | None = None) -> Mesh:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch.nn.functional import softplus
@@ -16,7 +17,7 @@ from unflat.method import predict_in_pieces
 from unflat.methods.radiance import quick_grid
 from unflat.methods.radiance.quick_grid import Config, QuickGrid
 from unflat.training.run import build, train
-from unflat.training.settings import Training
+from unflat.training.settings import Training, seed_of
 from unflat.worlds.objects import Objects
 
 NARROW = Config(stages=(0.5, 1.0), until=(40,), smaller=(1, 1), batch_size=512, refresh=20)
@@ -114,7 +115,7 @@ def test_a_space_without_end_and_few_pictures_get_settings_of_their_own(vase: Ca
     assert suited.config.smoothness == quick_grid.SMOOTH and set(reasons) == {"config.smoothness"}
     suited, reasons = QuickGrid.suited(usual, endless)
     assert suited.config.most == 192 and suited.config.density_shift == 6.0
-    settings = ("most", "step", "density_shift", "least", "smoothness", "distortion")
+    settings = ("most", "step", "density_shift", "least", "smoothness", "distortion", "opacity_weight")
     assert set(reasons) == {f"config.{name}" for name in settings}
     assert QuickGrid.suited(usual, endless, started=True) == (usual, {})
 
@@ -133,6 +134,24 @@ def test_what_a_ray_sees_is_asked_to_lie_in_one_place(endless: Capture, tmp_path
         assert set(terms) == {"photometric"} | ({"distortion"} if distortion else set())
         spreads.append(float(spread))
     assert 0 < spreads[1] < 0.7 * spreads[0], spreads
+
+
+def test_a_space_without_end_is_opaque_everywhere(endless: Capture, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    training = Training(steps=60, rate=0.5, schedule="exponential", clip=0.0, threads=1, validate_every=0)
+    laid = np.concatenate([endless.rgb(i).reshape(-1, 3) for i in range(len(endless))])
+    endless, passing = replace(endless, pixels=(255 * laid + 0.5).astype(np.uint8)), []
+    for weight in (0.0, 0.1):
+        config = replace(NARROW, opacity_weight=weight)
+        run = train(QuickGrid, endless, out=tmp_path / str(weight), config=config, training=training, quiet=True)
+        method = run.method
+        assert isinstance(method, QuickGrid)
+        batch = next(method.batches(endless, 0, 0))
+        through = method.march(batch, key=seed_of(0, 1)).through.detach()
+        terms = method.losses(batch, 0).terms
+        if weight:
+            assert terms["opacity"].item() == pytest.approx(weight * through.square().mean().item(), rel=1e-4)
+        passing.append(float(through.mean()))
+    assert passing[1] < 0.7 * passing[0], passing
 
 
 def test_few_pictures_are_explained_better_by_what_is_smooth(vase: Capture, tmp_path) -> None:  # type: ignore[no-untyped-def]

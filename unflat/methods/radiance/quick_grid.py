@@ -85,7 +85,7 @@ class Config:
     distortion: float = 0.0
     """weight of how far apart what a ray sees lies (mip-NeRF 360, eq. 15)"""
     opacity_weight: float = 0.0
-    """weight of the pictures' opacity, where they have one"""
+    """weight of opacity: the pictures', where they have one, and that of a space without end, where all is opaque"""
 
 
 CARVED = (48, 64)
@@ -156,6 +156,7 @@ class QuickGrid(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb"
                 "config.density_shift": (6.0, emptier),
                 "config.least": (1e-3, emptier),
                 "config.distortion": (2e-2, "a space without end: else haze before the cameras helps each picture"),
+                "config.opacity_weight": (5e-3, "a space without end: else what is grey is left out"),
                 "config.smoothness": ((4e-5, 2e-5), by_heart),
             }
         if data.scene.space == "box" and len(data) < FEW:
@@ -200,8 +201,11 @@ class QuickGrid(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb"
         terms = {"photometric": error}
         if self.config.distortion:
             terms["distortion"] = self.config.distortion * seen.spread.mean()
-        if self.config.opacity_weight and batch.opacity is not None:
-            terms["opacity"] = self.config.opacity_weight * (1 - seen.through - batch.opacity).square().mean()
+        opacity = batch.opacity
+        if opacity is None and self.scene.space != "box":
+            opacity = torch.ones_like(seen.through)
+        if self.config.opacity_weight and opacity is not None:
+            terms["opacity"] = self.config.opacity_weight * (1 - seen.through - opacity).square().mean()
         return Losses(terms, {"PSNR": -10 * error.detach().log10(), "samples": seen.samples.float().mean()})
 
     def march(self, batch: RayBatch, key: int) -> Marched:

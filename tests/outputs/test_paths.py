@@ -84,6 +84,20 @@ def test_an_orbit_keeps_to_where_cameras_stood() -> None:
     )
 
 
+def test_an_orbit_to_and_fro_goes_as_far_as_cameras_stood_there() -> None:
+    """One end of the arc is nearer and lower: behind it there may be a wall."""
+    half = ring(12, elevation=0.5)[[11, 0, 1, 2, 3, 4]]
+    end, poses = ring(12, elevation=0.1)[[4]], half.scene_from_camera.copy()
+    poses[-1] = end.scene_from_camera[0]
+    poses[-1, :3, 3] *= 0.6
+    path = orbit(Viewpoints(half.pinholes, poses, half.names), Scene(space="contracted"), 48)
+    distance = np.linalg.norm(path.centres, axis=1)
+    elevation = np.arcsin(path.centres[:, 2] / distance)
+    assert distance[0] == pytest.approx(3, abs=0.01) and elevation[0] == pytest.approx(0.5, abs=0.01)
+    assert distance[24] == pytest.approx(1.8, abs=0.2) and elevation[24] == pytest.approx(0.1, abs=0.1)
+    assert np.abs(np.diff(distance)).max() < 0.3, "without a jump"
+
+
 def test_an_orbit_stays_off_the_pole() -> None:
     high = orbit(ring(elevation=math.radians(89.9)), Scene(), 5)
     check_poses(high.scene_from_camera)

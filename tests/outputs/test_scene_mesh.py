@@ -49,14 +49,24 @@ def test_a_ring_comes_out_with_its_hole(surface: Surface) -> None:
     assert read.euler_number == 0, "it has one hole"
 
 
-def test_of_an_object_depth_is_taken_and_density_elsewhere() -> None:
+def test_depth_is_taken_unless_a_level_of_density_is_given() -> None:
     """The ball's density says another radius than its depth: which one it was is seen."""
     method = ball()
     method.field = lambda points, directions: (300.0 * (points.norm(dim=1) < 0.4).float(), points)  # type: ignore[method-assign]
     assert radii(scene_mesh(method, around(), cells=32)).median() == pytest.approx(0.6, abs=0.05)
     assert radii(scene_mesh(method, around(), cells=32, level=9.0)).median() == pytest.approx(0.4, abs=0.05)
     method.extent = method.extent.__class__(12, (40, 40), Scene("contracted"))
-    assert radii(scene_mesh(method, around(), cells=32)).median() == pytest.approx(0.4, abs=0.05)
+    assert radii(scene_mesh(method, around(), cells=32)).median() == pytest.approx(0.6, abs=0.05)
+
+
+def test_what_a_scene_without_end_is_cut_out_of_is_left_out() -> None:
+    """Half of a ball: its flat side, on the box, is there with floaters only, as what closes it."""
+    method, box = ball(), [-1.0, -1.0, -1.0, 0.1, 1.0, 1.0]
+    method.extent = method.extent.__class__(12, (40, 40), Scene("contracted"))
+    whole, cut = (scene_mesh(method, around(), cells=CELLS, box=box, floaters=kept) for kept in (True, False))
+    assert solid(whole).is_watertight and radii(whole).min() < 0.2
+    assert (radii(cut) - 0.6).abs().max() < 1.5 * 2 / CELLS
+    assert cut.vertices[:, 0].min() < -0.55 and -0.05 < cut.vertices[:, 0].max() < 0.1
 
 
 def test_the_surface_is_where_a_cell_takes_half_of_the_light() -> None:

@@ -28,6 +28,8 @@ DOT = 0.02
 """of a picture's width: a unit of the scene that is seen smaller is a dot"""
 GAP = math.radians(100)
 """an angle, seen from above, without any camera, over which an orbit does not go"""
+NEARBY = math.radians(15)
+"""over such an angle an orbit that goes to and fro takes the mean of how far and how high views stand"""
 UPRIGHT = math.radians(80)
 """elevation that an orbit keeps below: above it, which way is up in the picture is not clear"""
 
@@ -35,7 +37,8 @@ UPRIGHT = math.radians(80)
 def orbit(views: Viewpoints, scene: Scene, frames: int, side: int | None = None) -> Viewpoints:
     """Once around the scene's middle, z up, at the median distance and elevation of `views`, looking at the middle, or
     away from it where most of them look away (a room). Where no view stands over a wide angle, to and fro over the
-    others: nobody has seen the scene from there. In ndc a small spiral about the mean camera.
+    others, as far and as high as these stand there: nobody has seen the scene from elsewhere. In ndc a small spiral
+    about the mean camera.
 
     Pictures have `side` pixels along their longer side and the views' median field of view.
     """
@@ -46,30 +49,32 @@ def orbit(views: Viewpoints, scene: Scene, frames: int, side: int | None = None)
     middle = np.add(scene.box[:3], scene.box[3:]) / 2 if scene.space == "box" else np.zeros(3)
     offset = views.centres - middle
     distance = np.linalg.norm(offset, axis=1)
-    elevation = np.median(np.arcsin((offset[:, 2] / np.maximum(distance, 1e-12)).clip(-1, 1)))
-    height, out = math.sin(_kept(elevation)), math.cos(_kept(elevation))
-    turn = _turns(np.arctan2(offset[:, 1], offset[:, 0]), frames)
-    around = np.stack([out * np.cos(turn), out * np.sin(turn), np.full(frames, height)], 1)
+    elevation = np.arcsin((offset[:, 2] / np.maximum(distance, 1e-12)).clip(-1, 1))
+    azimuth = np.arctan2(offset[:, 1], offset[:, 0])
+    turn, far, high = _around(azimuth, distance, elevation, frames)
+    high = high.clip(-UPRIGHT, UPRIGHT)
+    around = np.stack([np.cos(high) * np.cos(turn), np.cos(high) * np.sin(turn), np.sin(high)], 1)
     inwards = float(np.median((views.forward * -offset).sum(1))) >= 0
-    places = middle + float(np.median(distance)) * around
-    return _named(_looking(places, -around if inwards else around), camera)
+    return _named(_looking(middle + far[:, None] * around, -around if inwards else around), camera)
 
 
-def _turns(seen: Float[np.ndarray, "n"], frames: int) -> Float[np.ndarray, "m"]:
-    """Azimuths of an orbit, from those of views: around counter-clockwise seen from above, from the first view on, or
-    to and fro."""
+def _around(
+    azimuth: Float[np.ndarray, "n"], distance: Float[np.ndarray, "n"], elevation: Float[np.ndarray, "n"], frames: int
+) -> tuple[Float[np.ndarray, "m"], Float[np.ndarray, "m"], Float[np.ndarray, "m"]]:
+    """Azimuths, distances and elevations of an orbit, from those of views: around counter-clockwise seen from above,
+    from the first view on, or to and fro."""
     way = 2 * math.pi * np.arange(frames) / frames
-    ordered = np.sort(seen)
+    ordered = np.sort(azimuth)
     gaps = np.diff(ordered, append=ordered[0] + 2 * math.pi)
     widest = int(np.argmax(gaps))
     if gaps[widest] <= GAP:
-        return seen[0] + way
+        return azimuth[0] + way, np.full(frames, np.median(distance)), np.full(frames, np.median(elevation))
     begins = ordered[(widest + 1) % len(ordered)]
-    return begins + (2 * math.pi - gaps[widest]) * (1 - np.cos(way)) / 2
-
-
-def _kept(elevation: float) -> float:
-    return min(max(float(elevation), -UPRIGHT), UPRIGHT)
+    turn = begins + (2 * math.pi - gaps[widest]) * (1 - np.cos(way)) / 2
+    apart = np.abs((turn[:, None] - azimuth + math.pi) % (2 * math.pi) - math.pi)
+    nearness = np.exp(-0.5 * (apart / NEARBY) ** 2)
+    share = nearness / nearness.sum(1, keepdims=True)
+    return turn, share @ distance, share @ elevation
 
 
 def _spiral(views: Viewpoints, frames: int) -> Float[np.ndarray, "n 4 4"]:

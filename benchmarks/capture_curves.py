@@ -1,7 +1,8 @@
 """PSNR and SSIM of radiance methods against process CPU time, on held-out views of a real capture.
 
     OMP_NUM_THREADS=1 python benchmarks/capture_curves.py CAPTURE [--side 200] [--methods quick_grid tensorf dvgo nerf]
-        [--minutes 0.5 2 5] [--views N] [--look-at N] [--experiment small] [--record]
+        [--minutes 0.5 2 5] [--views N] [--look-at N] [--looks 40] [--experiment small]
+        [--record]
 
 Each method trains with the settings of its `small()`, or of another experiment such as the published one, fitted to the
 capture as `unflat train` does, one thread, until the last of the minutes or its own last step. The clock starts at the
@@ -63,7 +64,7 @@ def in_a_process(options: argparse.Namespace, method: str) -> dict[str, Any]:
 
 def told(options: argparse.Namespace) -> list[str]:
     """The options that a figure depends on, as they are given."""
-    sizes = {"--side": options.side, "--views": options.views, "--look-at": options.look_at}
+    sizes = {"--side": options.side, "--views": options.views, "--look-at": options.look_at, "--looks": options.looks}
     minutes = ["--minutes", *(f"{minutes:g}" for minutes in options.minutes)]
     other = [] if options.experiment == "small" else ["--experiment", options.experiment]
     return [word for name, value in sizes.items() for word in (name, str(value))] + minutes + other
@@ -86,7 +87,7 @@ def worked(options: argparse.Namespace) -> dict[str, Any]:
     tiny = catalogue.experiment(options.methods[0], "tiny")  # goes through all stages in a few steps
     compiled(experiment.method, tiny.config, replace(tiny.training, threads=1), train, held_out[:1])
     last = 60 * max(options.minutes)
-    every = max(50, min(training.steps // 40, 500))  # looking is not counted, but takes its time
+    every = max(50, training.steps // options.looks)  # looking is not counted, but takes its time
     found = curve(experiment.method, experiment.config, training, train, held_out, every=every, until=last)
     levels = {f"{level:g}": found.seconds_to(level) for level in (25.0, 30.0, 33.0, 35.0)}
     return {
@@ -103,6 +104,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--minutes", nargs="+", type=float, default=[0.5, 2, 5], help="of process CPU time")
     made.add_argument("--views", type=int, default=0, help="learn from so many of the first views; 0: from all")
     made.add_argument("--look-at", type=int, default=8, help="held-out views")
+    made.add_argument("--looks", type=int, default=40, help="at most, of a whole run: of NeRF they take their time")
     made.add_argument("--experiment", default="small", help="whose settings are taken: see unflat show METHOD")
     made.add_argument("--record", action="store_true", help="append the figures to benchmarks/results")
     made.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)

@@ -13,7 +13,8 @@ levels  process CPU seconds to 25, 30, 33 and 34 dB at 100 px with the first 60 
         which hold a second or two of compiling: they are compared with a run of it that compiles as well
 sizes   seconds to levels at 100, 200 and 400 px with one setting, on all test views, and with two threads
 parts   the dearest functions of a step, and how far they are from what the machine can do
-more    what more time gives at 200 px: spherical harmonics of higher degree, twice the steps, both, and smoothness
+more    what more time gives at 200 px: spherical harmonics of higher degree, twice the steps, both, and
+        smoothness and distortion
 
 The clock starts at the first batch: preparation counts; importing, decoding, compiling and looking do not.
 """

@@ -66,6 +66,8 @@ def test_what_a_scene_without_end_is_cut_out_of_is_left_out() -> None:
     whole, cut = (scene_mesh(method, around(), cells=CELLS, box=box, floaters=kept) for kept in (True, False))
     assert solid(whole).is_watertight and radii(whole).min() < 0.2
     assert (radii(cut) - 0.6).abs().max() < 1.5 * 2 / CELLS
+    with pytest.raises(ValueError, match="no surface that a camera sees within the box"):
+        scene_mesh(method, around(), cells=3, box=box)
     assert cut.vertices[:, 0].min() < -0.55 and -0.05 < cut.vertices[:, 0].max() < 0.1
 
 

@@ -138,6 +138,21 @@ def test_a_dense_gradient_does_what_a_sparse_one_of_the_same_rows_does(generator
         assert torch.equal(value, ours[1].state()[name])
 
 
+def test_a_state_that_counted_every_entry_is_taken_up_by_rows() -> None:
+    """As runs with dense gradients wrote it once."""
+    table = nn.Parameter(torch.zeros(2, 3))
+    ours = optimiser([Group([table], rule="touched")], table)
+    table.grad = torch.ones(2, 3)
+    ours.step(0, factor=1.0)
+    kept = ours.state()
+    (name,) = (name for name in kept if name.endswith("count"))
+    kept[name] = torch.tensor([3, 4, 3, 0, 0, 0], dtype=torch.int32)
+    ours.load(kept)
+    table.grad = torch.ones(2, 3)
+    ours.step(1, factor=1.0)
+    assert ours.state()[name].tolist() == [5, 1]
+
+
 def test_a_state_of_touched_rows_is_put_away_and_taken_up(generator: torch.Generator) -> None:
     def learned(steps: int, stop: int) -> Tensor:
         table = nn.Parameter(torch.zeros(5, 3))

@@ -55,8 +55,8 @@ class ExportOptions:
     file: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="FILE")]
     """mesh.glb or mesh.obj (with a texture), mesh.ply (colours at the vertices), or points.ply (loose points)"""
     surface: Literal["auto", "depth", "density"] = "auto"
-    """depth: where the depth of all views agrees. density: where a cell takes half of the light. auto: depth for a
-    single object, density elsewhere"""
+    """depth: where the depth of all views agrees. density: where a cell takes half of the light. auto: depth, or
+    density where --level is given"""
     cells: int = 256
     """along the longest side of the mesh"""
     level: Annotated[float | None, tyro.conf.arg(metavar="FLOAT", help_behavior_hint="")] = None
@@ -68,7 +68,7 @@ class ExportOptions:
     points: Count = None
     """write so many loose points instead of a mesh"""
     floaters: Flag = False
-    """keep small loose parts, holes inside, and what no camera has seen"""
+    """keep small loose parts, holes inside, what no camera has seen, and the sides along which a scene was cut out"""
     device: str = "cpu"
     """or cuda"""
     json: Flag = False

@@ -61,7 +61,7 @@ class CaptureInspection:
     middle: tuple[float, float, float]
     """of the scene"""
     unit: float
-    """of the scene: what matters lies within one of the middle"""
+    """how far from the middle what matters lies, along each axis"""
     up: tuple[float, float, float]
     """which way is up in the files' world"""
     near: float
@@ -135,7 +135,7 @@ def inspect_capture(
         space=scene.space,
         space_why="as you said" if space else _WHY[scene.space],
         middle=scene.world_shift,
-        unit=scene.world_scale,
+        unit=scene.world_scale * (max(scene.box) if scene.space == "contracted" else 1),
         up=(up_x, up_y, up_z),
         near=scene.near * scene.world_scale,
         far=scene.far * scene.world_scale,

@@ -19,7 +19,8 @@ Space = Literal["box", "contracted", "ndc"]
 class Scene:
     """Where the scene of a capture lies, in the frame that its cameras are given in (the scene's frame).
 
-    The scene's frame is chosen so that what matters lies within one unit of its origin, z pointing up.
+    The scene's frame is chosen so that what matters lies within one unit of its origin, or within 1.43 where cameras
+    look at something before a background (`box` says how far), z pointing up.
     """
 
     space: Space = "box"

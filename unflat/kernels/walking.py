@@ -139,10 +139,9 @@ def spread_of(
     of the samples themselves, is left out), with s = t / (1 + t): even in distance near by, and in disparity far off.
     Samples are sorted by ray and distance.
     """
-    place, first = t / (1 + t), torch.bincount(ray, minlength=rays).cumsum(0)
+    place, begins = t / (1 + t), torch.searchsorted(ray, torch.arange(rays, device=ray.device))
     sums = torch.stack([weight, weight * place], 1).double()
     total = torch.cat([sums.new_zeros(1, 2), sums.cumsum(0)])
-    begins = torch.cat([first.new_zeros(1), first[:-1]])
     before = (total[:-1] - total[begins[ray]]).to(weight.dtype)  # what lies nearer on the same ray
     pairs = 2 * weight * (place * before[:, 0] - before[:, 1])
     return weight.new_zeros(rays).index_add(0, ray, pairs)

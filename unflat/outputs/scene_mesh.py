@@ -70,8 +70,8 @@ def scene_mesh(
     density of the surface, in shares of light lost a unit of the scene; left out, as the head of this module says.
     `cells` are those along its longest side. `box` is least and largest x, y, z in the scene's frame; left out, the
     scene's own, drawn tight around what is there. Left out are, unless `floaters`: parts under a hundredth of the
-    largest one's area, walls of holes inside, and, of a density or of a scene without end, what no camera of `views`
-    sees and what lies on the box.
+    largest one's area, walls of holes inside, of a density or of a scene without end what no camera of `views` sees,
+    and of the latter what lies on the box.
     Raises ValueError for a scene that was seen through a window (ndc), and where there is no surface.
     """
     scene = scene_of(method)
@@ -99,7 +99,15 @@ def scene_mesh(
     mesh = found(box, cells)
     if floaters or (surface == "depth" and scene.space == "box"):
         return mesh
-    return without_floaters(only(mesh, _seen(mesh, views) & ~_on_sides(mesh, box, cells)))
+    kept = _seen(mesh, views)
+    if scene.space != "box":
+        kept &= ~_on_sides(mesh, box, cells)
+    if not kept.any():
+        raise ValueError(
+            "there is no surface that a camera sees within the box: what matters lies outside of it. Give another box "
+            "(box=), or keep all there is (--floaters)"
+        )
+    return without_floaters(only(mesh, kept))
 
 
 def _inside(

@@ -46,6 +46,8 @@ class TouchedAdam(torch.optim.Optimizer):
                 if not state:
                     state["mean"], state["square"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
                     state["count"] = torch.zeros(rows, dtype=torch.int32, device=parameter.device)
+                if len(state["count"]) != rows:  # of a run whose dense gradients counted every entry
+                    state["count"] = state["count"].view(rows, columns).amax(1)
                 tables = (part.view(rows, columns) for part in (parameter, state["mean"], state["square"]))
                 table, mean, square = tables
                 numbers = {n: group[n] for n in ("betas", "eps", "scales")} | {"rate": group["lr"]}

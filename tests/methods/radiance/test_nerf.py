@@ -146,6 +146,19 @@ def test_64_coarse_and_192_fine_places_a_ray(monkeypatch: pytest.MonkeyPatch) ->
     assert (fine.diff() >= 0).all()
 
 
+@pytest.mark.parametrize("reach", [1.0, 2.5])
+def test_half_of_the_coarse_places_lie_in_what_matters(reach: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = Scene("contracted", box=(-reach, -reach, -reach, reach, reach, reach), near=0.01, far=1e3)
+    method, looked = nerf(scene=scene), []
+    look = method.look
+    monkeypatch.setattr(method, "look", lambda *given: looked.append(given[2]) or look(*given))
+    ones = torch.ones(1)
+    sight = torch.tensor([[0.0, 0.0, 1.0]])
+    method.see(Rays(torch.zeros(1, 3), sight, sight, 0.01 * ones, 1e3 * ones, torch.tensor([0])))
+    coarse = looked[0][0]
+    assert (coarse < 1.05 * reach).float().mean().item() == pytest.approx(0.5, abs=0.06)
+
+
 def test_looking_has_no_chance_in_it_and_learning_has() -> None:
     method = nerf(replace(NARROW, noise=1.0))
     rays = camera_rays(ON_WHITE, ball(1, 4).cameras(0))

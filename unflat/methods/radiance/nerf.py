@@ -135,7 +135,10 @@ class NeRF(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb", "de
         """What the coarse network shows, and what the fine one does where the coarse one saw something."""
         config, noise = self.config, self.config.noise * learning
         jitter: Jitter | None = "edge" if learning else None
-        edges = stratified_edges(rays.near, rays.far, config.coarse, jitter=jitter, spacing=self.spacing)
+        reach = max(self.scene.box) if self.spacing == "piecewise" else 1.0  # half of the samples in what matters
+        edges = reach * stratified_edges(
+            rays.near / reach, rays.far / reach, config.coarse, jitter=jitter, spacing=self.spacing
+        )
         coarse = self.look(self.coarse, rays, edges, noise)
         edges = refined_edges(coarse.weights, edges, config.fine, stratified=learning)
         return coarse, self.look(self.fine, rays, edges, noise)

@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 
 import data_parallel
+import field_kernels
 import pytest
 import torch
 import unsup3d_gpu
@@ -93,3 +94,21 @@ def test_a_process_that_fails_says_why(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(data_parallel, "__file__", str(tmp_path / "nothing.py"))
     with pytest.raises(RuntimeError, match=r"(?s)ended with 2:.*nothing.py"):
         data_parallel.run(tmp_path / "out.json", [])
+
+
+def test_kernels_of_fields_and_their_twins_compute_the_same() -> None:
+    options = field_kernels.parser().parse_args(["--side", "24", "--rays", "64"])
+    for name, (ours, twin) in field_kernels.candidates(options).items():
+        found = [run() for run in (ours, twin)]
+        if name == "touched Adam":
+            continue  # in place: tests/kernels/test_touched_adam.py
+        for a, b in zip(*(part if isinstance(part, tuple) else (part,) for part in found), strict=True):
+            a, b = (part.to_dense() if part.is_sparse else part for part in (a, b))
+            assert b.abs().max() > 0
+            assert (a - b).abs().max() <= 1e-3 * b.abs().max(), name
+
+
+def test_kernels_of_fields_are_timed_against_their_twins(capsys: pytest.CaptureFixture[str]) -> None:
+    field_kernels.main(["--side", "16", "--rays", "16", "--rounds", "1"])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 6 and all(line.endswith("x") for line in lines)

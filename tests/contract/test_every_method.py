@@ -2,6 +2,8 @@
 
 import dataclasses
 import math
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.utils import backend_registration
 
 from unflat import catalogue
 from unflat.catalogue import Entry
@@ -340,3 +343,14 @@ def test_this_file_checks_what_it_says() -> None:
     for prediction in wrong:
         with pytest.raises(AssertionError):
             check_prediction(prediction, 2, (4, 4))
+
+
+def test_nothing_mixes_the_devices() -> None:
+    """Without a GPU: on a device that torch takes for another one and that refuses tensors of the CPU."""
+    if not hasattr(backend_registration, "_setup_privateuseone_for_python_backend"):
+        pytest.skip("this torch has no spare device that can be written in Python")
+    names = [entry.name for entry in ENTRIES]
+    command = [sys.executable, "-m", "tests.oracles.pretended_device", *names]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert [line for line in done.stdout.splitlines() if line in names] == names

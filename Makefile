@@ -38,7 +38,7 @@ demo: setup  ## photos of faces in 3D, and a scene learned from 48 pictures, int
 test: lint types  ## lint, types, layers and the tests (under 5 minutes on 2 cores)
 	@$(TESTING) $(SIDE_BY_SIDE) $(PYTEST_ARGUMENTS)
 
-triton: setup  ## the GPU kernels without a GPU: in Triton's interpreter, and compiled (4 minutes, 640 MB in build/)
+triton: setup  ## the GPU kernels without a GPU: in Triton's interpreter, and compiled (a minute, 640 MB in build/)
 	@$(BIN)/python -m pip install --quiet --upgrade --no-deps --target build/triton "triton>=3.4"
 	@PYTHONPATH=build/triton TRITON_INTERPRET=1 $(TESTING) tests/kernels -k triton
 	@PYTHONPATH=build/triton $(TESTING) tests/kernels/test_triton_compiles.py

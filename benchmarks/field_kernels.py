@@ -8,7 +8,6 @@ take turns. The scene is a ball of radius 0.6 in a box of side 2; planes and lin
 """
 
 import argparse
-import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -42,13 +41,13 @@ def main(words: Sequence[str] | None = None) -> None:
     options = parser().parse_args(words)
     torch.set_num_threads(1)
     began, found = time.perf_counter(), []
+    clock, where = (time.process_time, "CPU") if options.device == "cpu" else (waited_for, "GPU")
     with torch.device(options.device):
         work = candidates(options)
     for name, (ours, twin) in work.items():
-        seconds = timed({"ours": ours, "twin": twin}, options)
+        seconds = interleaved({"ours": ours, "twin": twin}, options.rounds, clock)
         gain, note = seconds["twin"] / seconds["ours"], f"{options.rays} rays, {options.side} voxels a side"
         print(f"{name:40}{1e3 * seconds['ours']:10.2f} ms{1e3 * seconds['twin']:12.2f} ms{gain:10.1f}x", flush=True)
-        where = "CPU" if options.device == "cpu" else "GPU"
         title = f"field_kernels, {where}"
         found += [
             Record("rendering", title, f"{name}, ms", 1e3 * seconds["ours"], "lower", note=note),
@@ -59,20 +58,10 @@ def main(words: Sequence[str] | None = None) -> None:
         append([replace(line, seconds=time.perf_counter() - began, command=command) for line in found])
 
 
-def timed(work: dict[str, Callable[[], Any]], options: argparse.Namespace) -> dict[str, float]:
-    """Seconds of each, taking turns."""
-    if options.device == "cpu":
-        return interleaved(work, options.rounds)
-    times: dict[str, list[float]] = {name: [] for name in work}
-    for turn in range(options.rounds + 1):
-        for name, run in work.items():
-            torch.cuda.synchronize()
-            before = time.perf_counter()
-            run()
-            torch.cuda.synchronize()
-            if turn:
-                times[name].append(time.perf_counter() - before)
-    return {name: statistics.median(values) for name, values in times.items()}
+def waited_for() -> float:
+    """Wall seconds, when the GPU has done what it was given."""
+    torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def candidates(options: argparse.Namespace) -> dict[str, Pair]:

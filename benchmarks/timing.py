@@ -1,4 +1,4 @@
-"""Process CPU time of candidates that take turns."""
+"""Process CPU time, or that of another clock, of candidates that take turns."""
 
 import statistics
 import time
@@ -6,13 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 
-def interleaved(work: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
-    """Median CPU seconds of each candidate over the rounds, after one turn that is not counted."""
+def interleaved(
+    work: dict[str, Callable[[], Any]], rounds: int, clock: Callable[[], float] = time.process_time
+) -> dict[str, float]:
+    """Median seconds of each candidate over the rounds, after one turn that is not counted."""
     times: dict[str, list[float]] = {name: [] for name in work}
     for turn in range(rounds + 1):
         for name, run in work.items():
-            before = time.process_time()
+            before = clock()
             run()
             if turn:
-                times[name].append(time.process_time() - before)
+                times[name].append(clock() - before)
     return {name: statistics.median(values) for name, values in times.items()}

@@ -135,7 +135,7 @@ def inspect_capture(
         space=scene.space,
         space_why="as you said" if space else _WHY[scene.space],
         middle=scene.world_shift,
-        unit=scene.world_scale * (max(scene.box) if scene.space == "contracted" else 1),
+        unit=scene.world_scale * scene.reach,
         up=(up_x, up_y, up_z),
         near=scene.near * scene.world_scale,
         far=scene.far * scene.world_scale,

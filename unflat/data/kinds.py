@@ -49,6 +49,11 @@ class Scene:
         return CONTRACTED if self.space == "contracted" else self.box
 
     @property
+    def reach(self) -> float:
+        """How far from the middle what matters lies, along each axis, in the scene's unit."""
+        return max(self.box) if self.space == "contracted" else 1.0
+
+    @property
     def backdrop(self) -> tuple[float, float, float]:
         """What a field is drawn before: the background, or grey behind pictures that have no such place."""
         return GREY if self.background is None else self.background

@@ -6,7 +6,7 @@ Their weights and the gradients of these need no walk: they are made of the samp
 import triton
 import triton.language as tl
 
-from unflat.kernels.lookup_gpu import across, corner_of_cell, entry, flat, within
+from unflat.kernels.lookup_gpu import across, corner, entries_of, flat, voxel_of, within
 from unflat.kernels.walking_gpu import corner_of, looked_at, opacity, set_out
 
 NUMBERS = ["key", "count", "nx", "ny", "nz", "cx", "cy", "cz", "room"]
@@ -19,13 +19,11 @@ def raw_of(
 ):  # fmt: skip
     """The raw density at places in the box from 0 to 1: the sum over all channels. Of the tables a to f, voxels are
     `a`, planes `a`, `b`, `c` with lines `d`, `e`, `f`, and lines alone `a`, `b`, `c`."""
-    i, fx = entry(x, shape[0])
-    j, fy = entry(y, shape[1])
-    k, fz = entry(z, shape[2])
+    i, j, k, fx, fy, fz = entries_of(x, y, z, shape)
     raw = tl.zeros(x.shape, tl.float32)
     if kind == "voxels":
         for number in tl.static_range(8):
-            row, share = corner_of_cell(number, i, j, k, fx, fy, fz, shape[1], shape[2])
+            row, share = corner(number, voxel_of(i, j, k, shape), fx, fy, fz, shape)
             for channel in tl.static_range(channels):
                 raw += share * tl.load(a + row * channels + channel, mask=there, other=0.0)
     else:

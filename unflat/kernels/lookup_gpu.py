@@ -30,12 +30,27 @@ def entry(place, count):
 
 
 @triton.jit
-def corner_of_cell(number: tl.constexpr, i, j, k, fx, fy, fz, ny, nz):
-    """A voxel of the cells that begin at i, j, k, and its share; its bits say which side of x, y and z it is on."""
+def entries_of(x, y, z, shape):
+    """The same along x, y and z: three entries, then how far behind them the places are."""
+    i, fx = entry(x, shape[0])
+    j, fy = entry(y, shape[1])
+    k, fz = entry(z, shape[2])
+    return i, j, k, fx, fy, fz
+
+
+@triton.jit
+def voxel_of(i, j, k, shape):
+    """The number of a voxel."""
+    return (i.to(tl.int64) * shape[1] + j) * shape[2] + k
+
+
+@triton.jit
+def corner(number: tl.constexpr, at, fx, fy, fz, shape):
+    """A voxel of the cells that begin at `at`, and its share in them; its bits say which side of x, y, z it is on."""
     share = fx if number & 4 else 1.0 - fx
     share *= fy if number & 2 else 1.0 - fy
     share *= fz if number & 1 else 1.0 - fz
-    return ((i.to(tl.int64) + (number >> 2)) * ny + j + ((number >> 1) & 1)) * nz + k + (number & 1), share
+    return at + ((number >> 2) * shape[1] + ((number >> 1) & 1)) * shape[2] + (number & 1), share
 
 
 @triton.jit
@@ -105,12 +120,10 @@ def voxels_forward(
 ):  # fmt: skip
     """Fill values [n, c]."""
     point, there, x, y, z, channel = asked(points, lowest, highest, count, lanes, block)
-    i, fx = entry(x, nx)
-    j, fy = entry(y, ny)
-    k, fz = entry(z, nz)
+    i, j, k, fx, fy, fz = entries_of(x, y, z, (nx, ny, nz))
     total = tl.zeros((lanes, block), tl.float32)
     for number in tl.static_range(8):
-        row, share = corner_of_cell(number, i, j, k, fx, fy, fz, ny, nz)
+        row, share = corner(number, voxel_of(i, j, k, (nx, ny, nz)), fx, fy, fz, (nx, ny, nz))
         total += share[:, None] * rows_of(table, row, channel, channels, there)
     into = values + point.to(tl.int64)[:, None] * channels + channel
     tl.store(into, total, mask=there[:, None] & (channel < channels))
@@ -123,12 +136,10 @@ def voxels_backward(
 ):  # fmt: skip
     """Add to of_table [v, c]."""
     point, there, x, y, z, channel = asked(points, lowest, highest, count, lanes, block)
-    i, fx = entry(x, nx)
-    j, fy = entry(y, ny)
-    k, fz = entry(z, nz)
+    i, j, k, fx, fy, fz = entries_of(x, y, z, (nx, ny, nz))
     given = rows_of(of_values, point, channel, channels, there)
     for number in tl.static_range(8):
-        row, share = corner_of_cell(number, i, j, k, fx, fy, fz, ny, nz)
+        row, share = corner(number, voxel_of(i, j, k, (nx, ny, nz)), fx, fy, fz, (nx, ny, nz))
         add_rows(of_table, row, channel, channels, share[:, None] * given, there)
 
 
@@ -194,9 +205,7 @@ def lines_forward(
 ):  # fmt: skip
     """Fill values [n, c]."""
     point, there, x, y, z, channel = asked(points, lowest, highest, count, lanes, block)
-    i, fx = entry(x, nx)
-    j, fy = entry(y, ny)
-    k, fz = entry(z, nz)
+    i, j, k, fx, fy, fz = entries_of(x, y, z, (nx, ny, nz))
     found = across(xs, i, fx, channel, channels, there) * across(ys, j, fy, channel, channels, there)
     found *= across(zs, k, fz, channel, channels, there)
     into = values + point.to(tl.int64)[:, None] * channels + channel
@@ -210,9 +219,7 @@ def lines_backward(
 ):  # fmt: skip
     """Add to of_x, of_y, of_z [entries, c]."""
     point, there, x, y, z, channel = asked(points, lowest, highest, count, lanes, block)
-    i, fx = entry(x, nx)
-    j, fy = entry(y, ny)
-    k, fz = entry(z, nz)
+    i, j, k, fx, fy, fz = entries_of(x, y, z, (nx, ny, nz))
     first = across(xs, i, fx, channel, channels, there)
     second, third = across(ys, j, fy, channel, channels, there), across(zs, k, fz, channel, channels, there)
     given = rows_of(of_values, point, channel, channels, there)

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from unflat.kernels.accumulators import added_up
 from unflat.kernels.loops import NO_TRITON, compiled_loops, launched
 from unflat.kernels.threads import pieces, side_by_side
 
@@ -110,6 +111,15 @@ def update_touched_triton(
             count if scales is None else scales.float().contiguous(), rows, COUNTED, float(rate), *map(float, betas),
             float(eps), scales is not None, columns, lanes, block,
         )  # fmt: skip
+
+
+def each_once(gradient: Tensor, marks: Int[Tensor, "rows"]) -> Tensor:
+    """A sparse gradient that names each row once: itself, or added up where several losses met.
+
+    torch forgets on the way that rows are different, and sorting them costs more than the rest of a step. `marks` are
+    `all_different`'s.
+    """
+    return gradient if all_different(gradient._indices()[0], marks) else added_up(gradient)
 
 
 def all_different(rows: Int[Tensor, "n"], count: Int[Tensor, "rows"]) -> bool:

@@ -8,6 +8,7 @@ to far: what lies behind a sample is what came out in all, less what came so far
 import triton
 import triton.language as tl
 
+from unflat.kernels.lookup_gpu import corner, voxel_of
 from unflat.kernels.walking_gpu import below, corner_of, looked_at, opacity, place_of, set_out, three
 
 NUMBERS = ["key", "count", "nx", "ny", "nz", "cx", "cy", "cz"]
@@ -22,17 +23,7 @@ def cell_of(x, y, z, low, per, shape):
     """The first voxel of the cells that places are in, and where in the cells they are. `per` are voxels per length."""
     u, v, w = (x - low[0]) * per[0], (y - low[1]) * per[1], (z - low[2]) * per[2]
     i, j, k = below(u, shape[0] - 1), below(v, shape[1] - 1), below(w, shape[2] - 1)
-    at = (i.to(tl.int64) * shape[1] + j) * shape[2] + k
-    return at, u - i.to(tl.float32), v - j.to(tl.float32), w - k.to(tl.float32)
-
-
-@triton.jit
-def corner(number: tl.constexpr, at, fx, fy, fz, shape):
-    """A voxel of the cells that begin at `at`, and its share in them; its bits say which side of x, y, z it is on."""
-    share = fx if number & 4 else 1.0 - fx
-    share *= fy if number & 2 else 1.0 - fy
-    share *= fz if number & 1 else 1.0 - fz
-    return at + ((number >> 2) * shape[1] + ((number >> 1) & 1)) * shape[2] + (number & 1), share
+    return voxel_of(i, j, k, shape), u - i.to(tl.float32), v - j.to(tl.float32), w - k.to(tl.float32)
 
 
 @triton.jit
@@ -131,6 +122,15 @@ def add_gradients(
         tl.atomic_add(into, share[:, None] * of_row, mask=known, sem="relaxed")
 
 
+@triton.jit
+def measured(lowest, highest, shape, cells):
+    """The box's corners, its voxels per length, and the sides of its coarse cells."""
+    low, high = corner_of(lowest), corner_of(highest)
+    wide, deep, tall = high[0] - low[0], high[1] - low[1], high[2] - low[2]
+    per = (shape[0] - 1) / wide, (shape[1] - 1) / deep, (shape[2] - 1) / tall
+    return low, high, per, (wide / cells[0], deep / cells[1], tall / cells[2])
+
+
 # -- the march, and the same way again ---------------------------------------------------------------------------------
 
 
@@ -143,9 +143,8 @@ def forward(
     """Fill rgb [r, 3], through [r] (what passes), distance [r], spread [r], placed [r] (the sum of weight times place,
     which the way back has use for) and samples [r] (int32: how many counted)."""
     ray = tl.program_id(0) * lanes + tl.arange(0, lanes)
-    there, shape, cells, low, high = ray < count, (nx, ny, nz), (cx, cy, cz), corner_of(lowest), corner_of(highest)
-    wide, deep, tall = high[0] - low[0], high[1] - low[1], high[2] - low[2]
-    per, sides = ((nx - 1) / wide, (ny - 1) / deep, (nz - 1) / tall), (wide / cx, deep / cy, tall / cz)
+    there, shape, cells = ray < count, (nx, ny, nz), (cx, cy, cz)
+    low, high, per, sides = measured(lowest, highest, shape, cells)
     o, d, t0, t1, offset, t = set_out(
         origins, directions, near, far, index, key, ray, there, low, high, step, is_contracted
     )  # fmt: skip
@@ -192,9 +191,8 @@ def backward(
 ):  # fmt: skip
     """Add to of_density [v] and of_colour [rows, 3 bands], given what `forward` filled and the gradients of that."""
     ray = tl.program_id(0) * lanes + tl.arange(0, lanes)
-    there, shape, cells, low, high = ray < count, (nx, ny, nz), (cx, cy, cz), corner_of(lowest), corner_of(highest)
-    wide, deep, tall = high[0] - low[0], high[1] - low[1], high[2] - low[2]
-    per, sides = ((nx - 1) / wide, (ny - 1) / deep, (nz - 1) / tall), (wide / cx, deep / cy, tall / cz)
+    there, shape, cells = ray < count, (nx, ny, nz), (cx, cy, cz)
+    low, high, per, sides = measured(lowest, highest, shape, cells)
     o, d, t0, t1, offset, t = set_out(
         origins, directions, near, far, index, key, ray, there, low, high, step, is_contracted
     )  # fmt: skip

@@ -7,8 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unflat.kernels.accumulators import added_up
-from unflat.kernels.touched_adam import all_different, update_rows, update_touched
+from unflat.kernels.touched_adam import each_once, update_rows, update_touched
 from unflat.method import Group
 
 
@@ -66,9 +65,7 @@ def _make_dense(parameters: Sequence[nn.Parameter]) -> None:
 
 def _touched(gradient: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
     """Rows of a sparse gradient, each once, and their gradients [n, c]."""
-    # torch forgets on the way that rows are different, and sorting them costs more than the rest of a step
-    if not all_different(gradient._indices()[0], count):
-        gradient = added_up(gradient)  # several losses met
+    gradient = each_once(gradient, count)
     touched = gradient._indices()[0]
     return touched, gradient._values().reshape(len(touched), math.prod(gradient.shape[1:]))
 

@@ -1,6 +1,7 @@
 """Quick grid: what is empty before learning, growth, and that it learns."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import torch
 from torch.nn.functional import softplus
 
 from unflat.data.kinds import Capture, Scene
-from unflat.data.rays import camera_rays
+from unflat.data.rays import RayBatch, camera_rays
 from unflat.evaluation.captures import scores_of
 from unflat.geometry.spaces import expanded
 from unflat.kernels.voxel_march import voxel_march
@@ -120,15 +121,18 @@ def test_a_space_without_end_and_few_pictures_get_settings_of_their_own(vase: Ca
     assert QuickGrid.suited(usual, endless, started=True) == (usual, {})
 
 
-def test_what_a_ray_sees_is_asked_to_lie_in_one_place(endless: Capture, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def learned(capture: Capture, config: Config, folder: Path) -> tuple[QuickGrid, RayBatch]:
+    """After 60 steps, and a batch to look at it with."""
     training = Training(steps=60, rate=0.5, schedule="exponential", clip=0.0, threads=1, validate_every=0)
+    method = train(QuickGrid, capture, out=folder, config=config, training=training, quiet=True).method
+    assert isinstance(method, QuickGrid)
+    return method, next(method.batches(capture, 0, 0))
+
+
+def test_what_a_ray_sees_is_asked_to_lie_in_one_place(endless: Capture, tmp_path: Path) -> None:
     spreads = []
     for distortion in (0.0, 0.1):
-        config = replace(NARROW, distortion=distortion)
-        run = train(QuickGrid, endless, out=tmp_path / str(distortion), config=config, training=training, quiet=True)
-        method = run.method
-        assert isinstance(method, QuickGrid)
-        batch = next(method.batches(endless, 0, 0))
+        method, batch = learned(endless, replace(NARROW, distortion=distortion), tmp_path / str(distortion))
         spread = method.march(batch, key=0).spread.detach().mean()
         terms = method.losses(batch, 0).terms
         assert set(terms) == {"photometric"} | ({"distortion"} if distortion else set())
@@ -136,16 +140,11 @@ def test_what_a_ray_sees_is_asked_to_lie_in_one_place(endless: Capture, tmp_path
     assert 0 < spreads[1] < 0.7 * spreads[0], spreads
 
 
-def test_a_space_without_end_is_opaque_everywhere(endless: Capture, tmp_path) -> None:  # type: ignore[no-untyped-def]
-    training = Training(steps=60, rate=0.5, schedule="exponential", clip=0.0, threads=1, validate_every=0)
+def test_a_space_without_end_is_opaque_everywhere(endless: Capture, tmp_path: Path) -> None:
     laid = np.concatenate([endless.rgb(i).reshape(-1, 3) for i in range(len(endless))])
     endless, passing = replace(endless, pixels=(255 * laid + 0.5).astype(np.uint8)), []
     for weight in (0.0, 0.1):
-        config = replace(NARROW, opacity_weight=weight)
-        run = train(QuickGrid, endless, out=tmp_path / str(weight), config=config, training=training, quiet=True)
-        method = run.method
-        assert isinstance(method, QuickGrid)
-        batch = next(method.batches(endless, 0, 0))
+        method, batch = learned(endless, replace(NARROW, opacity_weight=weight), tmp_path / str(weight))
         through = method.march(batch, key=seed_of(0, 1)).through.detach()
         terms = method.losses(batch, 0).terms
         if weight:

@@ -135,7 +135,7 @@ class NeRF(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb", "de
         """What the coarse network shows, and what the fine one does where the coarse one saw something."""
         config, noise = self.config, self.config.noise * learning
         jitter: Jitter | None = "edge" if learning else None
-        reach = max(self.scene.box) if self.spacing == "piecewise" else 1.0  # half of the samples in what matters
+        reach = self.scene.reach  # half of the samples of a space without end lie in what matters
         edges = reach * stratified_edges(
             rays.near / reach, rays.far / reach, config.coarse, jitter=jitter, spacing=self.spacing
         )

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from unflat import catalogue
 from unflat.data.kinds import Extent, Photos, Scene
 from unflat.geometry.cameras import Cameras
 from unflat.geometry.meshes import Mesh
@@ -212,6 +213,20 @@ class Method(nn.Module):
         """Density (absorption per unit of length) and colour in [0, 1] at points of the scene's frame, seen along unit
         directions; of a surface method the distance to the surface in place of the density."""
         raise NotImplementedError(f"{type(self).__name__} has no field that can be asked at points")
+
+
+def hosted(name: str, extent: Extent, experiment: str = "") -> "Method":
+    """The method that another one wraps, such as NeRF within a visual hull: untrained, with the settings of one of its
+    experiments (its first where none is named). It is a module like any other: its state goes into the checkpoint.
+
+    ValueError for a method or an experiment that is not there, or one that has no field to be asked at points.
+    """
+    entry = catalogue.find(name)
+    chosen = catalogue.experiment(name, experiment or next(iter(entry.experiments)))
+    if chosen.method.field is Method.field:
+        raise ValueError(f"{name} has no field that can be asked at points: take another host, such as nerf")
+    host: Method = chosen.method(chosen.config, extent)
+    return host
 
 
 def parameters_of(modules: Iterable[nn.Module]) -> list[nn.Parameter]:

@@ -72,10 +72,11 @@ def told(options: argparse.Namespace) -> list[str]:
 
 def worked(options: argparse.Namespace) -> dict[str, Any]:
     """One method's curve."""
-    from capture_timing import compiled, curve, read
+    from capture_timing import read
 
     from unflat import catalogue
     from unflat.data.readers.captures import read_recording, split_names
+    from unflat.training.timed import compiled_by_tiny, curve
 
     experiment = catalogue.experiment(options.methods[0], options.experiment)
     there = set(split_names(read_recording(options.data, "")).values())
@@ -84,8 +85,7 @@ def worked(options: argparse.Namespace) -> dict[str, Any]:
     held_out = read(options.data, held, options.side).spread(options.look_at)
     experiment, _ = experiment.method.suited(experiment, train)
     training = replace(experiment.training, threads=1)
-    tiny = catalogue.experiment(options.methods[0], "tiny")  # goes through all stages in a few steps
-    compiled(experiment.method, tiny.config, replace(tiny.training, threads=1), train, held_out[:1])
+    compiled_by_tiny(experiment.method, train, held_out[:1], threads=1)
     last = 60 * max(options.minutes)
     every = max(50, training.steps // options.looks)  # looking is not counted, but takes its time
     found = curve(experiment.method, experiment.config, training, train, held_out, every=every, until=last)

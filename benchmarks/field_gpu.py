@@ -40,9 +40,10 @@ def main(words: Sequence[str] | None = None) -> None:
 
 
 def measured(method: str, options: argparse.Namespace) -> list[Record]:
-    from capture_timing import curve, read
+    from capture_timing import read
 
     from unflat import catalogue
+    from unflat.training.timed import curve
 
     published = next(name for name in catalogue.find(method).experiments)
     experiment = catalogue.experiment(method, options.experiment or published)

@@ -99,9 +99,8 @@ def learned(capture: Capture) -> float:
     """PSNR of the quick grid on held-out pictures."""
     from dataclasses import replace
 
-    from capture_timing import curve
-
     from unflat.methods.radiance.quick_grid import QuickGrid, small
+    from unflat.training.timed import curve
 
     unseen = list(range(HELD // 2, len(capture), HELD))
     seen = capture[[i for i in range(len(capture)) if i not in unseen]]

@@ -146,9 +146,10 @@ def worked(options: argparse.Namespace) -> dict[str, Any]:
     """Train at a size, and say what was reached when."""
     import resource
 
-    from capture_timing import compiled, curve, read
+    from capture_timing import read
 
     from unflat.methods.radiance.quick_grid import QuickGrid, small
+    from unflat.training.timed import compiled, curve
 
     experiment, side = changed(small(), options.change), options.side
     train = read(options.data, "train", side, limit=options.views or None)

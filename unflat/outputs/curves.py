@@ -27,7 +27,7 @@ def curves_svg(curves: Mapping[str, Points], figure: str) -> str:
         raise ValueError(f"there is no value of {figure} to draw")
     values = [y for points in shown.values() for _, y in points]
     last = float(max(x for points in shown.values() for x, _ in points)) or 1.0
-    ticks = _ticks(min(values), max(values))
+    ticks = ticks_of(min(values), max(values))
     low, high = min(ticks[0], min(values)), max(ticks[-1], max(values))
 
     def place(x: float, y: float) -> tuple[float, float]:
@@ -35,14 +35,14 @@ def curves_svg(curves: Mapping[str, Points], figure: str) -> str:
         return LEFT + across * (WIDTH - LEFT - RIGHT), HEIGHT - BOTTOM - up * (HEIGHT - TOP - BOTTOM)
 
     parts = [_level(place(0.0, tick)[1], tick) for tick in ticks]
-    parts += [_step(place(tick, low)[0], tick) for tick in _ticks(0.0, last) if tick <= last]
+    parts += [_step(place(tick, low)[0], tick) for tick in ticks_of(0.0, last) if tick <= last]
     for look, points in zip(LOOKS, shown.values(), strict=False):
         parts.append(_line([place(x, y) for x, y in points], look))
     parts += _legend(list(shown), figure)
     return f'<svg class="curve" viewBox="0 0 {WIDTH} {HEIGHT}" role="img">{"".join(parts)}</svg>'
 
 
-def _ticks(low: float, high: float) -> list[float]:
+def ticks_of(low: float, high: float) -> list[float]:
     """Round numbers from below `low` (or at it) to above `high`, some five of them."""
     high = high if high > low else low + max(abs(low), 1.0) * 0.1
     raw = (high - low) / TICKS

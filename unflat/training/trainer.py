@@ -99,7 +99,7 @@ class Trainer:
             self.watch = Watch(self.method.symptoms(), log.before)
             if not log.before:
                 log.write(0, "prepared", {"seconds": self._prepared})
-            while self.step < training.steps:
+            while not self.over:
                 step = self.step
                 torch.manual_seed(seed_of(training.seed, step, self.processes.rank))
                 batch = moved(next(batches), self.device)
@@ -166,6 +166,11 @@ class Trainer:
         self.average = RunningAverage(self.method, self.training.ema) if self.training.ema else None
 
     @property
+    def over(self) -> bool:
+        """Whether there is no step left to take."""
+        return self.step >= self.training.steps
+
+    @property
     def result(self) -> Method:
         """What is validated and kept: the average if there is one."""
         return self.method if self.average is None else self.average.method
@@ -190,13 +195,7 @@ class Trainer:
         self.optimiser = Optimiser(self.method.parameter_groups(), _names(self.method), self.training.rate)
         self._start_average()
         if stored is not None:
-            self.step, self.history = stored.header["step"], stored.header["history"]
-            self._counted = lambda: stored.header.get("counted", {})
-            self._began -= stored.header.get("seconds", 0.0)
-            self._prepared = stored.header.get("prepared", 0.0)
-            self.optimiser.load(stored.part("optimiser"))
-            if self.average is not None:
-                checkpoint.load(self.average.method, stored.part("average"))
+            self._go_on(stored)
         if self.processes.first:
             shown = {name: value for name, value in self.header.items() if name != "cameras"}  # thousands of lines
             checkpoint.write_json(self.folder / "settings.json", shown)
@@ -206,11 +205,21 @@ class Trainer:
         if self.processes.first and stored is not None:  # all have read: what a kill left may go, also after all steps
             checkpoint.tidy(self.folder, self.training.keep, self.step)
 
+    def _go_on(self, stored: checkpoint.Stored) -> None:
+        """Take over what a checkpoint holds beside the weights."""
+        self.step, self.history = stored.header["step"], stored.header["history"]
+        self._counted = lambda: stored.header.get("counted", {})
+        self._began -= stored.header.get("seconds", 0.0)
+        self._prepared = stored.header.get("prepared", 0.0)
+        self.optimiser.load(stored.part("optimiser"))
+        if self.average is not None:
+            checkpoint.load(self.average.method, stored.part("average"))
+
     def _report(self, log: Log) -> None:
         """What is due after this step: a line, samples, an evaluation, a checkpoint."""
         if not self.processes.first:
             return
-        training, last = self.training, self.step == self.training.steps
+        training, last = self.training, self.over
         if self.step % training.log_every == 0 or last:
             means = log.line(self.step, rate=training.rate * rate_factor(training, self.step - 1))
             for warning in self.watch.look(self.step, means):
@@ -241,9 +250,12 @@ class Trainer:
         for warning in evaluation.warnings:
             log.say(f"step {self.step}: {warning}")
         if all(old is None or value < old for old in before):
-            header = {**self._header(), "figures": self.history[-1]["figures"]}
-            checkpoint.save_weights(self.folder / "checkpoints" / "best.safetensors", self.result, header)
+            self._keep_best()
         self._write_evaluation(evaluation)
+
+    def _keep_best(self) -> None:
+        header = {**self._header(), "figures": self.history[-1]["figures"]}
+        checkpoint.save_weights(self.folder / "checkpoints" / "best.safetensors", self.result, header)
 
     def _write_evaluation(self, evaluation: Evaluation) -> None:
         found = evaluation.to_json()

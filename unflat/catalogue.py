@@ -67,6 +67,10 @@ class Entry:
         rows = f" Each also with a row of its table, as in EXPERIMENT/{next(iter(self.rows))}." if self.rows else ""
         return f"{known}Its experiments are: {', '.join(self.experiments)}.{rows}"
 
+    def usual_experiment(self, on_gpu: bool) -> str:
+        """Whose settings are taken where nobody says: the paper's own, or `small` where there is no GPU."""
+        return "small" if "small" in self.experiments and not on_gpu else next(iter(self.experiments))
+
     @property
     def family(self) -> str:
         """The folder it is in."""

@@ -40,6 +40,9 @@ COMMANDS = {
     "render": Command("unflat.cli.captured:render", "a run on a capture -> videos along a path, depth and opacity too"),
     "export": Command("unflat.cli.captured:export", "a run on a capture -> a mesh or points"),
     "report": Command("unflat.cli.report:report", "a run on a capture -> one HTML page on it"),
+    "compare": Command(
+        "unflat.cli.compare:compare", "methods on one capture, the same time each -> which is best for what"
+    ),
     "evaluate": Command("unflat.cli.evaluate:evaluate", "compare what a run predicts with the truth"),
     "data inspect": Command("unflat.cli.data:inspect", "what photos or a capture hold, and what is wrong with them"),
     "data capture": Command("unflat.cli.captures:capture", "work out the cameras of photos or of a video"),

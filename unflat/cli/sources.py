@@ -18,6 +18,8 @@ OBJECTS = ("sphere", "torus", "box", "vase")
 OBJECT_VIEWS, OBJECT_SIDE = 60, 100
 VALIDATED = 8
 """pictures of a capture that validate, spread over those there are: whole ones, of thousands of pixels each"""
+EIGHTH = 8
+"""every so-many-th picture of a capture is held out, where its files say nothing of that"""
 TINY_VIEWS, TINY_SIDE = 12, 64
 """what `--tiny` looks at of a capture"""
 FEWEST_TO_HOLD_OUT = 100
@@ -167,6 +169,24 @@ def learned_and_validating(
     return learned, validating.spread(2 if tiny else VALIDATED)
 
 
+def learned_and_held_out(
+    data: str, *, side: int | None, reader: str, space: "Space | None", tiny: bool
+) -> "tuple[Capture, Capture]":
+    """The pictures of DATA to learn from, and those to compare methods on: the split test, or val, or, where there is
+    neither, every eighth picture, which is then not learned from."""
+    if tiny:
+        side = min(side or TINY_SIDE, TINY_SIDE)
+    there = splits_of(data, reader)
+    learned = capture_of(data, "train" if "train" in there else None, side=side, reader=reader, space=space)
+    split: Any = next((name for name in ("test", "val") if name in there), None)
+    if split is not None:
+        held_out = capture_of(data, split, side=side, reader=reader, space=space)
+    else:
+        _report(f"{data} has no pictures but those that are learned from: every eighth of them is held out")
+        held_out, learned = learned[::EIGHTH], learned[[i for i in range(len(learned)) if i % EIGHTH]]
+    return (learned.spread(TINY_VIEWS) if tiny else learned), held_out
+
+
 def held_out_of(header: dict[str, Any], data: str, *, side: int | None = None, reader: str = "") -> "Capture":
     """Pictures that a run on a capture, with this header, has not learned from, in its own frame.
 
@@ -191,7 +211,7 @@ def held_out_of(header: dict[str, Any], data: str, *, side: int | None = None, r
     found = capture_of(source, split, side=side or origin.get("side"), reader=reader)
     if split is None:
         _report(f"{source} has no pictures but those that are learned from: every eighth of them is taken")
-        found = found[::8]
+        found = found[::EIGHTH]
     scene = from_plain(Extent, header["extent"]).scene
     return found if scene is None else placed_in(found, scene)
 

@@ -241,8 +241,7 @@ def _experiment_name(entry: catalogue.Entry, arguments: Sequence[str]) -> str:
         return "tiny"
     import torch
 
-    first = next(iter(entry.experiments))
-    return first if torch.cuda.is_available() or "small" not in entry.experiments else "small"
+    return entry.usual_experiment(torch.cuda.is_available())
 
 
 def _named_experiment(arguments: Sequence[str]) -> str:

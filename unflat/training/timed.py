@@ -76,8 +76,8 @@ class Spent(NamedTuple):
 class Clock:
     """Counts from when it is made, but not while it is stopped."""
 
-    def __init__(self, spent: Spent = Spent()) -> None:
-        self._spent = spent
+    def __init__(self, spent: Spent | None = None) -> None:
+        self._spent = spent or Spent()
         self._since: Spent | None = _now()
 
     def read(self) -> Spent:

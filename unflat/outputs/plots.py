@@ -30,12 +30,18 @@ LINE = 15
 SPARE = 0.04
 """of an axis, beyond the outermost point"""
 
-SECONDS = tuple(
-    n * unit for unit, numbers in ((0.01, (1, 2, 5, 10, 20, 50)), (1, (1, 2, 5, 10, 30)), (60, (1, 2, 5, 10, 30)),
-                                   (3600, (1, 3, 10, 30, 100)))
-    for n in numbers
+DECADES = range(-3, 12)
+BYTES = tuple(
+    tuple(n * 10.0**exponent for exponent in DECADES for n in within)
+    for within in ((1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,))
+)
+"""round numbers, from many to few"""
+SECONDS = (
+    (*(n * 10.0**exponent for exponent in (-3, -2, -1, 0) for n in (1, 2, 5)), 10, 20, 30, 60, 120, 300, 600, 1200,
+     1800, 3600, 7200, 18000, 36000, 72000, 180000, 360000),
+    (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 60, 180, 600, 1800, 3600, 10800, 36000, 108000, 360000),
+    (0.01, 0.1, 1, 10, 60, 600, 3600, 36000, 360000),
 )  # fmt: skip
-BYTES = tuple(n * 10.0**exponent for exponent in range(3, 12) for n in (1, 2, 5))
 
 
 def in_seconds(value: float) -> str:
@@ -59,8 +65,8 @@ class Axis:
     """What lies along one side of a plot."""
 
     title: str
-    marks: Sequence[float] = ()
-    """round numbers of a logarithmic axis, of which those are taken that fit; a linear one finds its own"""
+    marks: Sequence[Sequence[float]] = ()
+    """round numbers of a logarithmic axis, from many to few; a linear one finds its own"""
     word: Callable[[float], str] = "{:.4g}".format
     """how one of them is written"""
 
@@ -79,11 +85,11 @@ class Axis:
         return (value - low) / (high - low)
 
     def ticks(self, span: tuple[float, float], most: int) -> list[float]:
-        """At most so many of the round numbers within the ends."""
+        """The round numbers within the ends, so many at most if there are few enough."""
         if not self.marks:
             return [tick for tick in ticks_of(*span) if span[0] <= tick <= span[1]]
-        within = [mark for mark in self.marks if span[0] <= mark <= span[1]]
-        return within[:: math.ceil(len(within) / most) or 1]
+        within = [[mark for mark in marks if span[0] <= mark <= span[1]] for marks in self.marks]
+        return next((marks for marks in within if len(marks) <= most), within[-1])
 
 
 @dataclass(frozen=True)

@@ -25,12 +25,12 @@ from unflat.training.comparison_files import LEVELS, PAGE, Compared, Comparison,
 
 SHOWN = 4
 """held-out pictures in the page, spread over those that were looked at"""
-NOT_REACHED = "not reached"
+NOT_REACHED = "\u2013"
 DIFFERENCES = (
-    "Read with care. The papers' PSNR is a mean over eight objects of 800 px (Synthetic-NeRF), each learned for as long "
-    "as it takes, with the full models; their times are of GPUs of 2020 to 2022, and times and sizes are those of a "
-    "table that is shown in lectures. Here it is one capture, at the size and for the time told above, on this machine, "
-    "with settings that are smaller where there is no GPU. Order and ratios may be compared, the numbers may not."
+    "Read with care. The papers' PSNR is a mean over eight objects of 800 px (Synthetic-NeRF), each learned for as "
+    "long as it takes, with the full models; their times are of GPUs of 2020 to 2022, and times and sizes are those of "
+    "a table that is shown in lectures. Here it is one capture, at the size and for the time told above, on this "
+    "machine, with smaller settings where there is no GPU. Orders of magnitude may be compared, numbers may not."
 )
 
 
@@ -89,14 +89,15 @@ def _figures(comparison: Comparison) -> Table:
         reached = [one.seconds_to.get(level) for level in LEVELS]
         rows.append([
             one.method, one.figures.get("PSNR"), one.figures.get("SSIM"),
-            *(NOT_REACHED if seconds is None else _short(seconds) for seconds in reached), _short(one.wall), _short(one.cpu),
-            f"{one.step:,}, all" if one.ended else f"{one.step:,} of {one.steps:,}", _short(one.parameters / 1e6),
-            _short(one.bytes / 1e6), _short(one.frames_per_second),
+            *(NOT_REACHED if seconds is None else _short(seconds) for seconds in reached),
+            _short(one.wall), _short(one.cpu), f"{one.step:,}, all" if one.ended else f"{one.step:,} of {one.steps:,}",
+            _short(one.parameters / 1e6), _short(one.bytes / 1e6), _short(one.frames_per_second),
         ])  # fmt: skip
     note = (
         f"PSNR and SSIM: at the end, mean of {len(comparison.views)} held-out pictures, higher is better. Seconds to a "
-        "level: wall time of training until the held-out pictures had it, on a straight line between two looks. CPU s: "
-        f"process time of all threads. Frames/s: pictures of {comparison.side} px, {_threads(comparison)}."
+        "level: wall time of training until the held-out pictures had it, on a straight line between two looks "
+        f"({NOT_REACHED}: not reached). CPU s: process time of all threads. Frames/s: pictures of {comparison.side} px, "
+        f"{_threads(comparison)}."
     )
     ended = [f"{one.method} after {one.wall:.3g} s" for one in comparison.methods if one.ended]
     if ended:

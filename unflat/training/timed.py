@@ -86,11 +86,15 @@ class Clock:
         now = _now()
         return Spent(self._spent.cpu + now.cpu - self._since.cpu, self._spent.wall + now.wall - self._since.wall)
 
+    def stop(self) -> None:
+        """For good, unless a block of `stopped` ends in which this is said."""
+        self._spent, self._since = self.read(), None
+
     @contextmanager
     def stopped(self) -> Iterator[None]:
         """What happens inside takes no time; one may stand within another."""
         ran = self._since is not None
-        self._spent, self._since = self.read(), None
+        self.stop()
         try:
             yield
         finally:
@@ -165,6 +169,7 @@ class Timed(Trainer):
                 super()._save()
 
     def _finish(self) -> dict[str, float]:
+        self.clock.stop()
         return super()._finish() if self.kept else {}
 
     def _header(self) -> dict[str, Any]:

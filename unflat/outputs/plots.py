@@ -23,7 +23,7 @@ MARKS: tuple[Callable[[float, float], str], ...] = (
     lambda x, y: f'<path d="M{x:.1f} {y - 5.5:.1f}l5.5 5.5l-5.5 5.5l-5.5 -5.5z" />',
     lambda x, y: f'<path d="M{x:.1f} {y + 5:.1f}l5 -8.5h-10z" />',
 )
-LEFT, RIGHT, TOP, BOTTOM = 56, 132, 16, 44
+LEFT, RIGHT, TOP, BOTTOM = 56, 148, 16, 44
 """room around what is drawn, for the numbers and, on the right, for names"""
 LINE = 15
 """pixels from a name to the next"""

@@ -90,19 +90,25 @@ def _figures(comparison: Comparison) -> Table:
         rows.append([
             one.method, one.figures.get("PSNR"), one.figures.get("SSIM"),
             *(NOT_REACHED if seconds is None else _short(seconds) for seconds in reached),
-            _short(one.wall), _short(one.cpu), f"{one.step:,}, all" if one.ended else f"{one.step:,} of {one.steps:,}",
+            _short(one.wall), _short(one.cpu), _steps(one),
             _short(one.parameters / 1e6), _short(one.bytes / 1e6), _short(one.frames_per_second),
         ])  # fmt: skip
     note = (
         f"PSNR and SSIM: at the end, mean of {len(comparison.views)} held-out pictures, higher is better. Seconds to a "
         "level: wall time of training until the held-out pictures had it, on a straight line between two looks "
-        f"({NOT_REACHED}: not reached). CPU s: process time of all threads. Frames/s: pictures of {comparison.side} px, "
-        f"{_threads(comparison)}."
+        f"({NOT_REACHED}: not reached). CPU s: process time of all threads. Frames/s: pictures of "
+        f"{comparison.side} px, {_threads(comparison)}."
     )
     ended = [f"{one.method} after {one.wall:.3g} s" for one in comparison.methods if one.ended]
     if ended:
         note += f" Before the time was up, these had taken all steps of their schedules: {', '.join(ended)}."
     return Table("Figures", columns, rows, note)
+
+
+def _steps(one: Compared) -> str:
+    """In one line of a table."""
+    told = f"all {one.step:,}" if one.ended else f"{one.step:,} of {one.steps:,}"
+    return told.replace(" ", "\u00a0")
 
 
 def _short(number: float) -> float:

@@ -147,7 +147,7 @@ def _plotted(title: str, plots: Sequence[tuple[str, str]]) -> str:
     figures = "".join(
         f"<figure>{svg}<figcaption>{escape(caption)}</figcaption></figure>" for svg, caption in plots
     )  # fmt: skip
-    return f'{f"<h2>{escape(title)}</h2>" if title else "<br>"}<div class="plots">{figures}</div>'
+    return f'{f"<h2>{escape(title)}</h2>" if title else ""}<div class="plots">{figures}</div>'
 
 
 def _views(views: Sequence[View], number: Mapping[str, int]) -> str:

@@ -23,9 +23,9 @@ MARKS: tuple[Callable[[float, float], str], ...] = (
     lambda x, y: f'<path d="M{x:.1f} {y - 5.5:.1f}l5.5 5.5l-5.5 5.5l-5.5 -5.5z" />',
     lambda x, y: f'<path d="M{x:.1f} {y + 5:.1f}l5 -8.5h-10z" />',
 )
-LEFT, RIGHT, TOP, BOTTOM = 56, 148, 16, 44
+LEFT, RIGHT, TOP, BOTTOM = 56.0, 148.0, 16.0, 44.0
 """room around what is drawn, for the numbers and, on the right, for names"""
-LINE = 15
+LINE = 15.0
 """pixels from a name to the next"""
 SPARE = 0.04
 """of an axis, beyond the outermost point"""
@@ -36,11 +36,13 @@ BYTES = tuple(
     for within in ((1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,))
 )
 """round numbers, from many to few"""
-SECONDS = (
-    (*(n * 10.0**exponent for exponent in (-3, -2, -1, 0) for n in (1, 2, 5)), 10, 20, 30, 60, 120, 300, 600, 1200,
-     1800, 3600, 7200, 18000, 36000, 72000, 180000, 360000),
-    (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 60, 180, 600, 1800, 3600, 10800, 36000, 108000, 360000),
-    (0.01, 0.1, 1, 10, 60, 600, 3600, 36000, 360000),
+SECONDS = tuple(
+    tuple(map(float, marks)) for marks in (
+        (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600,
+         7200, 18000, 36000, 72000, 180000, 360000),
+        (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 60, 180, 600, 1800, 3600, 10800, 36000, 108000, 360000),
+        (0.01, 0.1, 1, 10, 60, 600, 3600, 36000, 360000),
+    )
 )  # fmt: skip
 
 
@@ -135,7 +137,7 @@ def plot_svg(
         rule = _rule(x, height - BOTTOM, x, TOP)
         parts.append(rule + _text(x, height - BOTTOM + 18, across.word(tick), "middle"))
     parts.append(
-        _text(width - RIGHT, height - 6, across.title, "end") + _text(LEFT - 48, height - 6, up.title, "start")
+        _text(width - RIGHT, height - 6.0, across.title, "end") + _text(LEFT - 48, height - 6.0, up.title, "start")
     )
     placed = [[place(point) for point in points] for _, points in shown]
     heights = apart([places[-1][1] for places in placed], LINE, TOP, height - BOTTOM)

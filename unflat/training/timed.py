@@ -143,7 +143,7 @@ class Timed(Trainer):
     def _begin(self) -> None:
         self.clock = Clock()
         super()._begin()
-        self.ended = self.seconds >= self.until
+        self.ended = self.seconds >= self.until and self.step > 0
 
     def _go_on(self, stored: checkpoint.Stored) -> None:
         super()._go_on(stored)

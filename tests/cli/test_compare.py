@@ -1,0 +1,65 @@
+"""`unflat compare` as a person and a script meet it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from unflat.cli.compare import named
+from unflat.cli.main import main
+from unflat.worlds.objects import Objects
+
+Ran = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def ran(capsys: pytest.CaptureFixture[str]) -> Ran:
+    def run(*arguments: str | Path) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = main([str(argument) for argument in arguments])
+        return (code, *capsys.readouterr())
+
+    return run
+
+
+def test_names_have_commas_or_spaces_between_them() -> None:
+    assert named(["nerf,dvgo", "tensorf,", "nerf"]) == ["nerf", "dvgo", "tensorf"] and named([]) == []
+
+
+def test_a_comparison_says_what_it_does_and_where_the_page_is(ran: Ran, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    words = ("compare", "vase:12", "--methods", "quick_grid,tensorf", "--tiny", "--side", "24", "--out", out)
+    code, said, _ = ran(*words)
+    assert code == 0, said
+    assert "2 methods, 0.05 minutes each" in said and "2 of 2: tensorf: PSNR" in said
+    assert f"Open {out / 'comparison.html'} in a browser" in said and (out / "comparison.html").is_file()
+    code, said, err = ran(*words, "--json")
+    found = json.loads(said)
+    assert code == 0 and found["page"] == str(out / "comparison.html") and "tensorf is done already" in err
+    assert [one["method"] for one in found["methods"]] == ["quick_grid", "tensorf"] and found["capture"] == "vase:12"
+    assert found["methods"] == json.loads((out / "comparison.json").read_text())["methods"]
+    assert ran("export", out / "runs" / "tensorf", tmp_path / "points.ply", "--points", "10", "--cells", "8",
+               "--surface", "density", "--level", "0")[0] in (0, 2)  # fmt: skip
+    assert (
+        ran("render", out / "runs" / "quick_grid", "--out", tmp_path / "orbit", "--frames", "2", "--side", "12")[0] == 0
+    )
+
+
+def test_a_capture_without_held_out_pictures_lends_every_eighth(ran: Ran, tmp_path: Path) -> None:
+    Objects("box", 17, 24, split="train").write(tmp_path / "box", progress=False)
+    words = ("--methods", "quick_grid", "--tiny", "--quiet", "--out", tmp_path / "out", "--json")
+    code, said, err = ran("compare", tmp_path / "box", *words)
+    assert code == 0 and "every eighth of them is held out" in err
+    found = json.loads(said)
+    assert found["learned"] == 12 and [Path(name).stem for name in found["views"]] == ["r_0000", "r_0016"]
+
+
+def test_what_is_wrong_is_told_before_anything_is_read(ran: Ran, tmp_path: Path) -> None:
+    code, _, err = ran("compare", tmp_path / "nowhere", "--methods", "tensor")
+    assert code == 2 and "Did you mean 'tensorf'" in err
+    code, _, err = ran("compare", tmp_path / "nowhere", "--methods", "nerf", "--experiment", "huge")
+    assert code == 2 and "nerf has no experiment 'huge'" in err
+    code, _, err = ran("compare", tmp_path / "nowhere", "--methods", "nerf")
+    assert code == 2 and "nowhere" in err
+    assert ran("compare")[0] == 2

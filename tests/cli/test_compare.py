@@ -28,7 +28,10 @@ def test_names_have_commas_or_spaces_between_them() -> None:
     assert named(["nerf,dvgo", "tensorf,", "nerf"]) == ["nerf", "dvgo", "tensorf"] and named([]) == []
 
 
-def test_a_comparison_says_what_it_does_and_where_the_page_is(ran: Ran, tmp_path: Path) -> None:
+def test_a_comparison_says_what_it_does_and_where_the_page_is(
+    ran: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unflat.training.comparison.RENDERED", 0.0)
     out = tmp_path / "out"
     words = ("compare", "box:12", "--methods", "quick_grid,tensorf", "--tiny", "--side", "24", "--out", out)
     code, said, _ = ran(*words)

@@ -16,6 +16,8 @@ from unflat.outputs.plots import BYTES, COLOURS, SECONDS, Axis, Series, in_bytes
 
 CROPPED = 0.25
 """of the picture's shorter side: how wide what is shown enlarged is"""
+ROW, WIDTHS = 1106, (340, 150)
+"""pixels of the page that pictures may take beside each other, and of a column at most and at least"""
 SIDE_BY_SIDE = (
     "Each column: the picture from a camera that was not learned from, the part in the frame enlarged (where the "
     "methods differ the most), and the difference to the truth (mean of the three colours): white is none, dark "
@@ -153,8 +155,10 @@ def _plotted(title: str, plots: Sequence[tuple[str, str]]) -> str:
 def _views(views: Sequence[View], number: Mapping[str, int]) -> str:
     if not views:
         return ""
+    widest, narrowest = WIDTHS
     cards = [
-        f'<section class="card"><header><h3>{escape(view.name)}</h3></header><div class="beside">'
+        f'<section class="card"><header><h3>{escape(view.name)}</h3></header><div class="beside" style="grid-template-'
+        f'columns:repeat(auto-fill,{max(narrowest, min(widest, ROW // len(view.columns) - 10))}px)">'
         + "".join(_column(view, column, number) for column in view.columns)
         + "</div></section>"
         for view in views

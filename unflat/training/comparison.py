@@ -39,7 +39,7 @@ FIRST_LOOK = 0.01
 """of the time; the looks are spread evenly on a logarithmic axis"""
 SAVED = 30.0
 """seconds between checkpoints: what a kill costs at most"""
-RENDERED = 2.0
+RENDERED = 1.0
 """seconds at least in which the rate of pictures is measured"""
 
 

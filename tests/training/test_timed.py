@@ -88,7 +88,7 @@ def run(capture: Capture, folder: Path, until: float, steps: int = 10**6, **more
 def replace_steps(training: Any, steps: int) -> Any:
     from dataclasses import replace
 
-    return replace(training, steps=steps, validate_every=0, sample_every=0, save_every=1, keep=1, seed=0)
+    return replace(training, steps=steps, validate_every=0, sample_every=0, save_every=5, keep=1, seed=0)
 
 
 def test_a_run_ends_with_its_time_and_is_a_run_like_any_other(

@@ -62,6 +62,7 @@ examples:
   unflat train unsup3d cats/ --out runs/cats              learn; the same command goes on after a stop
   unflat predict runs/cats cats/ --out out                meshes, videos and a report
   unflat train plush/ --out runs/plush                    a capture: posed pictures of one scene
+  unflat compare plush/ --methods quick_grid,tensorf      which of them is better for it
   unflat export runs/plush plush.glb                      its mesh; render makes videos, report a page
   unflat predict faces me.jpg --crop face --out me        the shipped face model, on a photo of yours
 

@@ -137,7 +137,7 @@ def plot_svg(
         rule = _rule(x, height - BOTTOM, x, TOP)
         parts.append(rule + _text(x, height - BOTTOM + 18, across.word(tick), "middle"))
     parts.append(
-        _text(width - RIGHT, height - 6.0, across.title, "end") + _text(LEFT - 48, height - 6.0, up.title, "start")
+        _text(width - 8.0, height - 6.0, across.title, "end") + _text(LEFT - 48, height - 6.0, up.title, "start")
     )
     placed = [[place(point) for point in points] for _, points in shown]
     heights = apart([places[-1][1] for places in placed], LINE, TOP, height - BOTTOM)

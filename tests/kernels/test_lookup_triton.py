@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.kernels.test_lookup import BOX, KINDS, points, table
+from tests.kernels.test_lookup import BOX, KINDS, points, rebuilt, table
 from unflat.kernels import lookup
-from unflat.kernels.lookup import Box, Lines, Pairs, Table, Voxels, looked_up_torch, looked_up_triton, tables_of
+from unflat.kernels.lookup import Box, Planes, Table, looked_up_torch, looked_up_triton, tables_of
 
 pytest.importorskip("triton", "3.3", reason="Triton is not installed, or too old")
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
@@ -17,17 +17,12 @@ if not INTERPRETED and not torch.cuda.is_available():
 DEVICE = "cpu" if INTERPRETED else "cuda"
 
 
-def there(one: Table) -> Table:
+def there(one: Table | Planes) -> Table | Planes:
     """On the device, with gradients of its own."""
-    tables = [part.detach().to(DEVICE).requires_grad_() for part in tables_of(one)]
-    if isinstance(one, Voxels):
-        return Voxels(tables[0], one.shape)
-    if isinstance(one, Pairs):
-        return Pairs(tuple(tables[:3]), tuple(tables[3:]))  # type: ignore[arg-type]
-    return Lines(tuple(tables))  # type: ignore[arg-type]
+    return rebuilt(one, [part.detach().to(DEVICE).requires_grad_() for part in tables_of(one)])
 
 
-def check_alike(at: Tensor, one: Table, generator: torch.Generator) -> None:
+def check_alike(at: Tensor, one: Table | Planes, generator: torch.Generator) -> None:
     one, at, box = there(one), at.to(DEVICE), Box(*(side.to(DEVICE) for side in BOX))
     ours, theirs = (run(at, one, box) for run in (looked_up_triton, looked_up_torch))
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)

@@ -37,6 +37,8 @@ COMPILED: list[tuple[str, str, dict[str, Any]]] = [
     ("density_march_gpu", "forward", {**BOUNDED, "kind": "lines", "channels": 96, "block": 16, "lanes": 16}),
     *(("lookup_gpu", f"{kind}_{way}", {**(PAIR if kind == "pair" else {}), **sizes})
       for kind in ("voxels", "pair", "lines") for way in ("forward", "backward") for sizes in (FEW, MANY)),
+    *(("lookup_gpu", f"planes_{way}", {"how": how, **sizes})
+      for way in ("forward", "backward") for how in (0, 1, 2) for sizes in (FEW, MANY)),
     *(("touched_adam_gpu", "update", {"is_scaled": scaled, "columns": columns, "lanes": lanes, "block": block})
       for scaled, columns, lanes, block in ((False, 1, 1024, 1), (True, 12, 64, 16))),
     ("smoothing_gpu", "smoothed", {"is_every": True, "channels": 1, "lanes": 512, "block": 1}),

@@ -92,7 +92,7 @@ class _March(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, rays: Rays, kind: Any, cells: Cells, walk: Walk, *tables: Tensor) -> Any:
-        _, field = field_of(kind, tables)
+        field = field_of(kind, tables)
         walked = (rays.origins, rays.directions, rays.near, rays.far)
         given = [part.detach().float().contiguous().numpy() for part in walked]
         count, index, key = len(rays), rays.index.numpy(), np.uint64(walk.key & 2**64 - 1)

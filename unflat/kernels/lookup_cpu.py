@@ -220,3 +220,90 @@ def lines_backward(within: Any, field: Any, of_values: Any, gradients: Any) -> N
         k, fz = entry(within[n, 2], len(lz))
         for c in range(lx.shape[1]):
             add_lines(field, i, j, k, fx, fy, fz, c, of_values[n, c], of_x, of_y, of_z)
+
+
+# -- planes alone ------------------------------------------------------------------------------------------------------
+
+SUM, PRODUCT, CONCAT = 0, 1, 2
+
+
+@called
+def add_flat(plane: Any, at: int, columns: int, f: Any, g: Any, into: Any) -> None:
+    """Add what a bilinear plane holds in the square that begins at `at`."""
+    p, q, r, s = (ONE - f) * (ONE - g), (ONE - f) * g, f * (ONE - g), f * g
+    for c in range(plane.shape[1]):
+        into[c] += p * plane[at, c] + q * plane[at + 1, c] + r * plane[at + columns, c] + s * plane[at + columns + 1, c]
+
+
+@called
+def fill_products(a: Any, b: Any, d: Any, into: Any) -> None:
+    for c in range(len(into)):
+        into[c] = a[c] * b[c] * d[c]
+
+
+@inlined
+def add_plane(
+    i: int, j: int, f: Any, g: Any, columns: int, given: Any, of_plane: Any, seen: Any, touched: Any, counts: Any,
+    table: int,
+) -> None:  # fmt: skip
+    """Add the gradient of what a plane holds in a square."""
+    for corner in range(4):
+        row = (i + (corner >> 1)) * columns + j + (corner & 1)
+        touch(seen, touched, counts, table, row)
+        add_scaled(of_plane, row, square_share(corner, f, g), given)
+
+
+@compiled
+def planes_forward(within: Any, field: Any, values: Any) -> None:
+    """Fill values [n, c], or [n, 3 c] where the planes' numbers stand one after the other."""
+    xy, xz, yz, nx, ny, nz, how = field
+    channels = xy.shape[1]
+    scratch = np.empty((2, channels), np.float32)
+    for n in range(len(within)):
+        i, fx = entry(within[n, 0], nx)
+        j, fy = entry(within[n, 1], ny)
+        k, fz = entry(within[n, 2], nz)
+        found = values[n]
+        if how == SUM:
+            fill_flat(xy, i * ny + j, ny, fx, fy, found)
+            add_flat(xz, i * nz + k, nz, fx, fz, found)
+            add_flat(yz, j * nz + k, nz, fy, fz, found)
+        elif how == PRODUCT:
+            fill_flat(xy, i * ny + j, ny, fx, fy, found)
+            fill_flat(xz, i * nz + k, nz, fx, fz, scratch[0])
+            fill_flat(yz, j * nz + k, nz, fy, fz, scratch[1])
+            scale(found, scratch[0])
+            scale(found, scratch[1])
+        else:
+            fill_flat(xy, i * ny + j, ny, fx, fy, found[:channels])
+            fill_flat(xz, i * nz + k, nz, fx, fz, found[channels : 2 * channels])
+            fill_flat(yz, j * nz + k, nz, fy, fz, found[2 * channels :])
+
+
+@compiled
+def planes_backward(within: Any, field: Any, of_values: Any, gradients: Any) -> None:
+    """Add to the accumulators."""
+    xy, xz, yz, nx, ny, nz, how = field
+    gxy, sxy, txy, gxz, sxz, txz, gyz, syz, tyz, scratch, counts = gradients
+    c = xy.shape[1]
+    flat_xy, flat_xz, flat_yz, part = scratch[0], scratch[1], scratch[2], scratch[3]
+    for n in range(len(within)):
+        i, fx = entry(within[n, 0], nx)
+        j, fy = entry(within[n, 1], ny)
+        k, fz = entry(within[n, 2], nz)
+        given = of_values[n]
+        if how == PRODUCT:
+            fill_flat(xy, i * ny + j, ny, fx, fy, flat_xy)
+            fill_flat(xz, i * nz + k, nz, fx, fz, flat_xz)
+            fill_flat(yz, j * nz + k, nz, fy, fz, flat_yz)
+            fill_products(given, flat_xz, flat_yz, part)
+            add_plane(i, j, fx, fy, ny, part, gxy, sxy, txy, counts, 0)
+            fill_products(given, flat_xy, flat_yz, part)
+            add_plane(i, k, fx, fz, nz, part, gxz, sxz, txz, counts, 1)
+            fill_products(given, flat_xy, flat_xz, part)
+            add_plane(j, k, fy, fz, nz, part, gyz, syz, tyz, counts, 2)
+        else:
+            first, second = (c, 2 * c) if how == CONCAT else (0, 0)
+            add_plane(i, j, fx, fy, ny, given[:c], gxy, sxy, txy, counts, 0)
+            add_plane(i, k, fx, fz, nz, given[first : first + c], gxz, sxz, txz, counts, 1)
+            add_plane(j, k, fy, fz, nz, given[second : second + c], gyz, syz, tyz, counts, 2)

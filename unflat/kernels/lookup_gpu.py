@@ -226,3 +226,60 @@ def lines_backward(
     add_across(of_x, i, fx, channel, channels, given * second * third, there)
     add_across(of_y, j, fy, channel, channels, given * first * third, there)
     add_across(of_z, k, fz, channel, channels, given * first * second, there)
+
+
+# -- planes alone ------------------------------------------------------------------------------------------------------
+
+
+@triton.jit
+def add_flat(into, i, j, f, g, columns, channel, channels: tl.constexpr, values, there):
+    """Add what places give to the entries of a plane around them."""
+    for number in tl.static_range(4):
+        row, share = corner_of_square(number, i, j, f, g, columns)
+        add_rows(into, row, channel, channels, share[:, None] * values, there)
+
+
+@triton.jit(do_not_specialize=COUNTS)
+def planes_forward(
+    points, lowest, highest, xy, xz, yz, values, count, nx, ny, nz, how: tl.constexpr, channels: tl.constexpr,
+    lanes: tl.constexpr, block: tl.constexpr,
+):  # fmt: skip
+    """Fill values [n, c]: the planes' sum (how is 0) or product (1); or [n, 3 c], one after the other (2)."""
+    point, there, x, y, z, channel = asked(points, lowest, highest, count, lanes, block)
+    i, j, k, fx, fy, fz = entries_of(x, y, z, (nx, ny, nz))
+    first = flat(xy, i, j, fx, fy, ny, channel, channels, there)
+    second = flat(xz, i, k, fx, fz, nz, channel, channels, there)
+    third = flat(yz, j, k, fy, fz, nz, channel, channels, there)
+    mask, width = there[:, None] & (channel < channels), channels * (3 if how == 2 else 1)
+    into = values + point.to(tl.int64)[:, None] * width + channel
+    if how == 0:
+        tl.store(into, first + second + third, mask=mask)
+    elif how == 1:
+        tl.store(into, first * second * third, mask=mask)
+    else:
+        tl.store(into, first, mask=mask)
+        tl.store(into + channels, second, mask=mask)
+        tl.store(into + 2 * channels, third, mask=mask)
+
+
+@triton.jit(do_not_specialize=COUNTS)
+def planes_backward(
+    points, lowest, highest, xy, xz, yz, of_values, of_xy, of_xz, of_yz, count, nx, ny, nz, how: tl.constexpr,
+    channels: tl.constexpr, lanes: tl.constexpr, block: tl.constexpr,
+):  # fmt: skip
+    """Add to of_xy, of_xz, of_yz [rows * columns, c]."""
+    point, there, x, y, z, channel = asked(points, lowest, highest, count, lanes, block)
+    i, j, k, fx, fy, fz = entries_of(x, y, z, (nx, ny, nz))
+    mask, apart = there[:, None] & (channel < channels), channels * (how // 2)
+    at = of_values + point.to(tl.int64)[:, None] * (channels + 2 * apart) + channel
+    first = tl.load(at, mask=mask, other=0.0)
+    second = tl.load(at + apart, mask=mask, other=0.0)
+    third = tl.load(at + 2 * apart, mask=mask, other=0.0)
+    if how == 1:
+        a = flat(xy, i, j, fx, fy, ny, channel, channels, there)
+        b = flat(xz, i, k, fx, fz, nz, channel, channels, there)
+        c = flat(yz, j, k, fy, fz, nz, channel, channels, there)
+        first, second, third = first * b * c, second * a * c, third * a * b
+    add_flat(of_xy, i, j, fx, fy, ny, channel, channels, first, there)
+    add_flat(of_xz, i, k, fx, fz, nz, channel, channels, second, there)
+    add_flat(of_yz, j, k, fy, fz, nz, channel, channels, third, there)

@@ -11,8 +11,7 @@ Planes   one for each pair of axes, bilinear, at a point's three projections (Ch
          multiplied (Fridovich-Keil et al. 2023, K-Planes) or one after the other, which makes 3 c numbers
 
 Each has loops in numba (CPU), whose gradients hold the touched entries, kernels in Triton (GPU), whose gradients are
-dense, and a readable PyTorch twin. A table that is not learned itself but was computed, such as planes that a network
-has painted, has a dense gradient from all of them.
+dense, and a readable PyTorch twin.
 """
 
 from collections.abc import Sequence
@@ -79,6 +78,8 @@ class Planes(NamedTuple):
     shape: tuple[int, int, int]
     """entries along x, y and z"""
     aggregate: Aggregate = "sum"
+    painted: bool = False
+    """by a network, through which gradients flow on: they are dense then"""
 
 
 Table = Voxels | Pairs | Lines
@@ -92,6 +93,7 @@ class Kind(NamedTuple):
     shape: tuple[int, int, int]
     """entries along x, y and z"""
     aggregate: Aggregate = "sum"
+    painted: bool = False
 
     @property
     def numbers(self) -> int:
@@ -129,7 +131,7 @@ def kind_of(table: Table | Planes) -> Kind:
     if isinstance(table, Voxels):
         return Kind("voxels", table.shape)
     if isinstance(table, Planes):
-        return Kind("planes", table.shape, table.aggregate)
+        return Kind("planes", *table[1:])
     if isinstance(table, Pairs):
         return Kind("pairs", plane_sides(table))
     x, y, z = (len(line) for line in table.lines)
@@ -216,7 +218,7 @@ class Gradients:
     def __init__(self, kind: Kind, tables: Sequence[Tensor]) -> None:
         self.counts = np.zeros(len(tables), np.int64)
         self.parts: list[Accumulator | np.ndarray] = []
-        self.learned = [table.is_leaf for table in tables]
+        self.painted = kind.painted
         room = {"pairs": 2, "planes": 4}.get(kind.name)
         self.scratch = [np.empty((room, tables[0].shape[1]), np.float32)] if room else []
         for which, table in enumerate(tables):
@@ -239,8 +241,7 @@ class Gradients:
             part.taken(int(count)) if isinstance(part, Accumulator) else torch.from_numpy(part)
             for part, count in zip(self.parts, self.counts, strict=True)
         ]
-        # a gradient that flows on, through what a table was computed by, has to be dense
-        return [part if learned else part.to_dense() for part, learned in zip(found, self.learned, strict=True)]
+        return [part.to_dense() for part in found] if self.painted else found
 
 
 class _LookUp(torch.autograd.Function):

@@ -74,6 +74,26 @@ def box_of(
     return torch.maximum(low, low + (first - MARGIN) * side), torch.minimum(high, low + (last + MARGIN) * side)
 
 
+CARVED = (48, 64)
+"""cells along the longest side of the box that is carved to be drawn tight, and of the tight one that is carved"""
+
+
+def tight_hull(
+    capture: Capture, low: Float[Tensor, "3"], high: Float[Tensor, "3"]
+) -> tuple[Bool[Tensor, "i j k"], Float[Tensor, "3"], Float[Tensor, "3"]]:
+    """The visual hull of a capture with opacity, and the part of the box that is drawn tight around it."""
+    shown = silhouettes(capture)
+    low, high = box_of(visual_hull(shown, low, high, _cells_of(low, high, CARVED[0])), low, high)
+    return visual_hull(shown, low, high, _cells_of(low, high, CARVED[1])), low, high
+
+
+def _cells_of(low: Float[Tensor, "3"], high: Float[Tensor, "3"], longest: int) -> tuple[int, int, int]:
+    """Cells along each axis that are about cubes."""
+    side = high - low
+    x, y, z = (max(3, round(float(s) / float(side.max()) * longest)) for s in side)
+    return x, y, z
+
+
 def seen_by(capture: Capture, places: Float[Tensor, "v 3"]) -> Int[Tensor, "v"]:
     """In how many of the pictures each place lies, in front of the camera and not nearer than the scene's near plane;
     -1 where it is nearer than that to any."""

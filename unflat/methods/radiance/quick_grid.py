@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from unflat.data.captures import smaller
-from unflat.data.hulls import box_of, near_object, seen_by, silhouettes, visual_hull
+from unflat.data.hulls import near_object, seen_by, tight_hull
 from unflat.data.kinds import Capture, Extent
 from unflat.data.rays import RayBatch, RayPool, camera_rays, pictures_along, pooled
 from unflat.data.scenes import footprint
@@ -88,8 +88,6 @@ class Config:
     """weight of opacity: the pictures', where they have one, and that of a space without end, where all is opaque"""
 
 
-CARVED = (48, 64)
-"""cells along the longest side of the box that is carved to be drawn tight, and of the tight one that is carved"""
 SEEN = 128
 """voxels along a side of which it is asked how many pictures see them"""
 FEW, SMOOTH = 30, (1e-5, 5e-5)
@@ -169,12 +167,7 @@ class QuickGrid(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb"
         """Carve the box with the pictures' silhouettes and draw it tight; make voxels as fine as the pixels are."""
         inside = torch.ones(1, 1, 1, dtype=torch.bool)
         if data.has_alpha and self.scene.space == "box":
-            shown = silhouettes(data)
-            for cells in CARVED:
-                x, y, z = (n - 1 for n in grid_shape(self.low, self.high, cells))
-                inside = visual_hull(shown, self.low, self.high, (x, y, z))
-                if cells == CARVED[0]:
-                    self.low, self.high = box_of(inside, self.low, self.high)
+            inside, self.low, self.high = tight_hull(data, self.low, self.high)
         if self.scene.space == "contracted":
             inside = self._seen(data)
         side = float((self.high - self.low).max()) / (self.config.detail * footprint(data))

@@ -22,6 +22,8 @@ LOOKED_AT = 200
 """pixels of the longer side of the silhouettes"""
 SHOWS = 5
 """of 255: opacity from which a pixel shows something"""
+AT_ONCE = 2**20
+"""cells of which it is asked at once how many pictures see them"""
 MARGIN = 0.25
 """cells around the hull that its box keeps"""
 
@@ -59,6 +61,35 @@ def visual_hull(
     inside = torch.ones(cells, dtype=torch.bool)
     for one in shown:
         carve(inside, low, high, one.distance, one.camera_from_scene, one.pinhole)
+    return inside
+
+
+def agreed_hull(
+    capture: Capture,
+    low: Float[Tensor, "3"],
+    high: Float[Tensor, "3"],
+    cells: tuple[int, int, int],
+    agreement: float = 1.0,
+    dilation: float = 0.0,
+) -> Bool[Tensor, "i j k"]:
+    """The cells of a box in which at least this share of the pictures that see them show something (VaxNeRF); what none
+    sees is out. `dilation` is how far silhouettes are widened first, as a share of a picture's longer side."""
+    widened = []
+    for one in silhouettes(capture):
+        pixels = round(dilation * max(one.distance.shape))
+        widened.append(one._replace(distance=(one.distance.int() - pixels).clamp_min(0).to(torch.uint8)))
+    if agreement >= 1:
+        against = (~visual_hull(widened, low, high, cells)).short()  # one is enough
+    else:
+        against = torch.zeros(cells, dtype=torch.int16)
+        for one in widened:
+            against += ~visual_hull([one], low, high, cells)
+    cell = (against <= (1 - min(agreement, 1.0)) * len(capture)).nonzero()  # even if all of the pictures saw them
+    side, inside = (high - low) / torch.tensor(cells), torch.zeros(cells, dtype=torch.bool)
+    for part in torch.split(cell, AT_ONCE):
+        seen = seen_by(capture, low + (part + 0.5) * side)
+        i, j, k = part.unbind(1)
+        inside[i, j, k] = (seen > 0) & (seen - against[i, j, k] >= agreement * seen)
     return inside
 
 

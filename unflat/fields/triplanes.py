@@ -42,7 +42,7 @@ def shown(numbers: Float[Tensor, "n k"], sights: Float[Tensor, "n 3"]) -> Float[
     sight, as many for each colour. A little less than 0 at least, a little more than 1 at most."""
     if numbers.shape[1] > 3:
         waves = harmonics(sights, numbers.shape[1] // 3)
-        numbers = (numbers.view(len(numbers), 3, -1) * waves[:, None]).sum(-1)
+        numbers = (numbers.view(len(numbers), 3, waves.shape[1]) * waves[:, None]).sum(-1)
     return torch.sigmoid(numbers) * WIDER - LOWER
 
 

@@ -200,7 +200,7 @@ class TriPlanes(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb"
     def look(self, step: int) -> None:
         """Ask each cell that is allowed for its opacity somewhere in it; what it had fades (Instant-NGP)."""
         config, walk, cell = self.config, self.walk(), self.allowed.nonzero()
-        within = torch.rand(len(cell), 3, generator=torch.Generator().manual_seed(seed_of(step, 2)))
+        within = torch.rand(len(cell), 3, generator=torch.Generator().manual_seed(seed_of(step, 2)), device="cpu")
         side = (self.high - self.low) / self.low.new_tensor(self.allowed.shape)
         raw = self.raw_densities(self.low + (cell + within.to(side)) * side)
         now = torch.zeros_like(self.opacity)
@@ -215,7 +215,7 @@ class TriPlanes(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb"
         """The same field on planes of half the cells."""
         finer, planes = (self.shapes - 1) * 2 + 1, []
         for i, (old, new) in enumerate(zip(self.shapes.tolist(), finer.tolist(), strict=True)):
-            planes += finer_planes(self.planes[3 * i : 3 * i + 3], tuple(old), tuple(new))
+            planes += finer_planes(list(self.planes)[3 * i : 3 * i + 3], tuple(old), tuple(new))
         self.planes = nn.ParameterList(planes)
         self.shapes = finer
         forget_accumulators()

@@ -4,6 +4,8 @@ A grid of a box has its outermost voxels on the box's faces. Voxels are cubes bu
 between the voxels of the longest side.
 """
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -102,6 +104,23 @@ def rows_within(cells: Bool[Tensor, "i j k"], shape: tuple[int, int, int]) -> In
     rows = torch.full(shape, -1, dtype=torch.int32)
     rows[wanted] = torch.arange(int(wanted.sum()), dtype=torch.int32)
     return rows
+
+
+def voxels_where(
+    found: Callable[[Float[Tensor, "m 3"]], Bool[Tensor, "m"]],
+    shape: tuple[int, int, int],
+    low: Float[Tensor, "3"],
+    high: Float[Tensor, "3"],
+    looks: int = 1,
+) -> Bool[Tensor, "x y z"]:
+    """In which voxels that fill a box something is found at one of `looks`^3 places; `found` is asked slab by slab."""
+    axes = [a + (b - a) * (torch.arange(n * looks, device=low.device) + 0.5) / (n * looks)
+            for a, b, n in zip(low, high, shape, strict=True)]  # fmt: skip
+    slabs = []
+    for x in axes[0].view(shape[0], looks):
+        places = torch.stack(torch.meshgrid(x, *axes[1:], indexing="ij"), -1).view(-1, 3)
+        slabs.append(found(places).view(looks, shape[1], looks, shape[2], looks).any(4).any(2).any(0))
+    return torch.stack(slabs)
 
 
 def _any_between(

@@ -70,6 +70,26 @@ def within_space(points: Float[Tensor, "n 3"], space: str, window: tuple[float, 
     return torch.cat([points[:, :2] / z / points.new_tensor(window), 1 - 2 / z], 1)
 
 
+def out_of_space(places: Float[Tensor, "n 3"], space: str, window: tuple[float, float]) -> Float[Tensor, "n 3"]:
+    """The points of the scene's frame that `within_space` brings to these places."""
+    if space == "contracted":
+        return expanded(places)
+    if space == "box":
+        return places
+    slopes = torch.cat([places[:, :2] * places.new_tensor(window), torch.ones_like(places[:, 2:])], 1)
+    return slopes * window_depth(places[:, 2:])
+
+
+def speed_within(
+    points: Float[Tensor, "n 3"], directions: Float[Tensor, "n 3"], space: str, window: tuple[float, float]
+) -> Float[Tensor, "n"]:
+    """How far `within_space` of points moves for one unit along their directions in the scene's frame: what a density
+    per unit there is more than one per unit here."""
+    if space == "contracted":
+        return contracted_speed(points, directions)
+    return torch.ones_like(points[:, 0]) if space == "box" else windowed_speed(points, directions, window)
+
+
 def window_rays(
     origins: Float[Tensor, "r 3"], directions: Float[Tensor, "r 3"], window: tuple[float, float]
 ) -> tuple[Float[Tensor, "r 3"], Float[Tensor, "r 3"]]:

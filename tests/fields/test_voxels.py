@@ -17,6 +17,7 @@ from unflat.fields.voxels import (
     occupied_cells,
     places_of,
     rows_within,
+    voxels_where,
 )
 
 LOW, HIGH = torch.tensor([-1.0, -0.5, -0.25]), torch.tensor([1.0, 0.5, 0.75])
@@ -118,3 +119,15 @@ def test_cells_of_another_size_are_in_where_they_touch_what_was_in(coarse: tuple
 def test_coarse_cells_are_about_two_voxels_wide() -> None:
     assert coarse_shape((129, 65, 3)) == (64, 32, 1)
     assert math.prod(coarse_shape((3, 3, 3))) == 1
+
+
+def test_voxels_in_which_something_is_found() -> None:
+    """A ball, asked at 4^3 places of each voxel of a box that is no cube, against every place by itself."""
+    low, high, shape = torch.tensor([-1.0, -1.0, -0.5]), torch.tensor([1.0, 0.5, 1.0]), (4, 3, 5)
+    found = voxels_where(lambda places: places.norm(dim=1) < 0.4, shape, low, high, looks=4)
+    for index in itertools.product(*map(range, shape)):
+        side = (high - low) / torch.tensor(shape)
+        within = torch.tensor(list(itertools.product((0.125, 0.375, 0.625, 0.875), repeat=3)))
+        places = low + (torch.tensor(index) + within) * side
+        assert bool(found[index]) == bool((places.norm(dim=1) < 0.4).any()), index
+    assert 0 < found.sum() < found.numel()

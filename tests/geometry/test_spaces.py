@@ -7,10 +7,13 @@ from unflat.geometry.spaces import (
     contracted,
     contracted_speed,
     expanded,
+    out_of_space,
+    speed_within,
     window_depth,
     window_rays,
     windowed,
     windowed_speed,
+    within_space,
 )
 
 
@@ -78,3 +81,14 @@ def test_points_of_a_window_lie_on_its_rays() -> None:
     torch.testing.assert_close(window_depth(found[:, 2]), points[:, 2])
     moved = (windowed(points + 1e-6 * directions, window) - windowed(points - 1e-6 * directions, window)) / 2e-6
     torch.testing.assert_close(windowed_speed(points, directions, window), moved.norm(dim=1), rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("space", ["box", "contracted", "ndc"])
+def test_what_is_brought_into_a_space_comes_out_again_and_moves_as_fast_as_it_does(space: str) -> None:
+    points, towards = some(), torch.nn.functional.normalize(some(200, 1.0).flip(0), dim=1)
+    points[:, 2] = points[:, 2].abs() + 1.5  # before the window's camera
+    window = (0.6, 0.4)
+    torch.testing.assert_close(out_of_space(within_space(points, space, window), space, window), points)
+    ahead, behind = (within_space(points + step * towards, space, window) for step in (1e-6, -1e-6))
+    moved = ((ahead - behind) / 2e-6).norm(dim=1)
+    torch.testing.assert_close(speed_within(points, towards, space, window), moved, rtol=1e-6, atol=1e-7)

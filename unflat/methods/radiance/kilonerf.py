@@ -335,11 +335,11 @@ def chair() -> Experiment:
 def small() -> Experiment:
     """A generated vase on two cores, taught by NeRF's settings for two cores."""
     config = Config(
-        teacher_experiment="small", teacher_steps=3000, distil_steps=1500, cells=8, finer=8, looks=2, points=16,
+        teacher_experiment="small", teacher_steps=1500, distil_steps=500, cells=8, finer=8, looks=2, points=16,
         among="occupied", octaves=6, direction_octaves=2, thickness=0.1, batch_size=1024, decay_steps=2000, step=0.1,
         rates=(1.0, 1.0, 0.4),
     )  # fmt: skip
-    training = Training(steps=6000, rate=5e-3, clip=0.0)
+    training = Training(steps=4000, rate=5e-3, clip=0.0)
     return Experiment(KiloNeRF, config, training, *object_splits("vase", 60, 100))
 
 

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import data_parallel
 import field_kernels
+import kilonerf_speed
 import pytest
 import torch
 import unsup3d_gpu
 import unsup3d_speed
 
 from unflat.methods.autoencoders.unsup3d import Config
+from unflat.methods.radiance import kilonerf, nerf
 
 SMALL = Config(width=4, code=8, batch_size=2)
 
@@ -112,3 +114,15 @@ def test_kernels_of_fields_are_timed_against_their_twins(capsys: pytest.CaptureF
     field_kernels.main(["--side", "16", "--rays", "16", "--rounds", "1"])
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 6 and all(line.endswith("x") for line in lines)
+
+
+def test_kilonerf_and_its_teacher_take_turns(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(kilonerf, "small", kilonerf.tiny)
+    monkeypatch.setattr(nerf, "small", nerf.tiny)
+    sizes = ["--size", "16", "--trained-at", "16", "--views", "1", "--networks", "3", "--rounds", "1"]
+    kilonerf_speed.main([*sizes, "--teacher-steps", "2", "--distil-steps", "1", "--steps", "2"])
+    said = capsys.readouterr().out
+    assert "GFLOP/s forwards, twin by bmm" in said and "its teacher's time over its own " in said
+    assert "CPU s of a view of its teacher" in said and "counted from 2 rows" in said

@@ -17,6 +17,7 @@ from unflat.kernels.loops import compiled_loops  # noqa: E402
 TYPES = {
     "key": "u64", "index": "*i64", "row_of": "*i32", "clear": "*u8", "samples": "*i32", "number": "*i32",
     "triangles": "*i32", "winner": "*i64",
+    **dict.fromkeys(("order", "network", "begins", "ends"), "*i64"),
     **dict.fromkeys(("step", "thickness", "shift", "thinnest", "least", "last", "edge", "thin"), "fp32"),
     **dict.fromkeys(("rate", "b1", "b2", "eps", "weight"), "fp32"),
     **dict.fromkeys(("count", "nx", "ny", "nz", "cx", "cy", "cz", "rows", "columns", "entries", "room"), "i32"),
@@ -26,6 +27,10 @@ TYPES = {
 BOUNDED, UNBOUNDED = {"is_contracted": False}, {"is_contracted": True}
 PAIR = {"pair": 1, "a": 0, "b": 2, "along": 1}
 FEW, MANY = {"channels": 1, "lanes": 256, "block": 1}, {"channels": 48, "lanes": 16, "block": 64}
+PUBLISHED = {"octaves": 10, "direction_octaves": 4, "width": 32, "total": 6212, "place_block": 64,
+             "direction_block": 32, "block": 32, "samples": 64}  # fmt: skip
+NARROW = {**PUBLISHED, "octaves": 2, "direction_octaves": 1, "width": 8, "total": 490, "place_block": 16,
+          "direction_block": 16, "block": 16}  # fmt: skip
 COMPILED: list[tuple[str, str, dict[str, Any]]] = [
     *(("voxel_march_gpu", name, {**where, "bands": 4, "padded": 16, "lanes": 16})
       for name in ("forward", "backward") for where in (BOUNDED, UNBOUNDED)),
@@ -44,6 +49,7 @@ COMPILED: list[tuple[str, str, dict[str, Any]]] = [
     ("smoothing_gpu", "smoothed", {"is_every": True, "channels": 1, "lanes": 512, "block": 1}),
     ("smoothing_gpu", "smoothed", {"is_every": False, "channels": 12, "lanes": 32, "block": 16}),
     ("visible_triangles_gpu", "visit", {"lanes": 128}),
+    *(("tiny_networks_gpu", name, sizes) for name in ("forward", "backward") for sizes in (PUBLISHED, NARROW)),
 ]  # fmt: skip
 
 

@@ -15,12 +15,14 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn.functional import relu
 
-from unflat.kernels.loops import compiled_loops
+from unflat.kernels.loops import NO_TRITON, compiled_loops, launched
 from unflat.kernels.threads import pieces, side_by_side
 
 _loops = partial(compiled_loops, "tiny_networks_cpu")
+_kernels = partial(compiled_loops, "tiny_networks_gpu")
 
 
 class Layer(NamedTuple):
@@ -79,8 +81,10 @@ def tiny_networks(
 ) -> Float[Tensor, "m 4"]:
     """Raw density, and colour before a sigmoid, of samples: places in [-1, 1]^3 that are seen along unit sights, each
     by the network that `which` numbers. With gradients for the weights, and none for places and sights."""
-    plain = weights.device.type == "cpu" and weights.dtype == torch.float32
-    if not plain or _loops() is None:
+    device, kind = weights.device.type, weights.dtype
+    if device == "cuda" and kind == torch.float32 and _kernels() is not None:
+        return tiny_networks_triton(points, sights, which, weights, shape)
+    if device != "cpu" or kind != torch.float32 or _loops() is None:
         return tiny_networks_torch(points, sights, which, weights, shape)
     return _Asked.apply(points, sights, which, weights, shape)  # type: ignore[no-untyped-call]
 
@@ -177,3 +181,67 @@ def _shares(first: np.ndarray) -> list[tuple[int, int]]:
     edges = [0, *(int(np.searchsorted(first, last)) for _, last in pieces(int(first[-1])))]
     edges[-1] = len(first) - 1
     return list(pairwise(edges))
+
+
+# -- the kernels -------------------------------------------------------------------------------------------------------
+
+SAMPLES = 64
+"""of one network, that a program computes"""
+
+
+@torch.compiler.disable
+def tiny_networks_triton(
+    points: Float[Tensor, "m 3"],
+    sights: Float[Tensor, "m 3"],
+    which: Int[Tensor, "m"],
+    weights: Float[Tensor, "k n"],
+    shape: Shape,
+) -> Float[Tensor, "m 4"]:
+    """The same on a GPU, which is waited for once, since nobody knows before how many blocks there are."""
+    if _kernels() is None:
+        raise ModuleNotFoundError(NO_TRITON)
+    return _TritonAsked.apply(points, sights, which, weights, shape)  # type: ignore[no-untyped-call]
+
+
+class _TritonAsked(torch.autograd.Function):
+    """`tiny_networks` by kernels."""
+
+    @staticmethod
+    def forward(ctx: Any, points: Tensor, sights: Tensor, which: Tensor, weights: Tensor, shape: Shape) -> Tensor:
+        given = [part.detach().float().contiguous() for part in (points, sights)]
+        samples = *given, *_blocks(which, len(weights)), weights.detach().contiguous()
+        found = given[0].new_empty(len(which), 4)
+        _launch("forward", samples, (found,), shape)
+        ctx.shape = shape
+        ctx.save_for_backward(*samples)
+        return found
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, of_found: Tensor) -> Any:
+        samples = ctx.saved_tensors
+        gradient = torch.zeros_like(samples[-1])
+        _launch("backward", samples, (of_found.float().contiguous(), gradient), ctx.shape)
+        return None, None, None, gradient, None
+
+
+def _blocks(which: Int[Tensor, "m"], networks: int) -> tuple[Tensor, ...]:
+    """Samples by network; and the network, the first and the last sample (one past) of each block of them."""
+    each = torch.bincount(which, minlength=networks)
+    last, blocks = each.cumsum(0), (each + SAMPLES - 1) // SAMPLES
+    network = torch.repeat_interleave(blocks)
+    within = torch.arange(len(network), device=which.device) - (blocks.cumsum(0) - blocks)[network]
+    return torch.argsort(which, stable=True), network, (last - each)[network] + SAMPLES * within, last[network]
+
+
+def _launch(name: str, samples: tuple[Tensor, ...], others: tuple[Tensor, ...], shape: Shape) -> None:
+    """Run a kernel over all blocks; their networks are the fourth of the samples."""
+    if not len(samples[3]):
+        return
+    place, direction, width = (
+        max(16, 1 << (n - 1).bit_length()) for n in (*(4 + 6 * n for n in shape[:2]), shape.width)
+    )
+    launched(
+        getattr(_kernels(), name), (len(samples[3]),), *samples, *others, *shape, shape.weights, place, direction,
+        width, SAMPLES,
+    )  # fmt: skip

@@ -15,11 +15,13 @@ from tests.kernels.test_voxel_march import rays, voxels
 from unflat.kernels import density_march as density_march_module
 from unflat.kernels import lookup as lookup_module
 from unflat.kernels import smoothing as smoothing_module
+from unflat.kernels import tiny_networks as tiny_networks_module
 from unflat.kernels import touched_adam as touched_adam_module
 from unflat.kernels import voxel_march as voxel_march_module
 from unflat.kernels.density_march import density_march, density_march_triton
 from unflat.kernels.lookup import Voxels, looked_up, looked_up_triton
 from unflat.kernels.smoothing import with_roughness, with_roughness_triton
+from unflat.kernels.tiny_networks import Shape, tiny_networks, tiny_networks_triton
 from unflat.kernels.touched_adam import update_touched, update_touched_triton
 from unflat.kernels.voxel_march import voxel_march, voxel_march_triton
 from unflat.kernels.walking import Walk
@@ -70,7 +72,14 @@ def of_a_grid(join: Callable[..., Any], generator: torch.Generator, kind: torch.
     return join(torch.ones_like(values), values.as_subclass(OnAGpu), row_of, 0.1)
 
 
+def of_networks(ask: Callable[..., Any], generator: torch.Generator, kind: torch.dtype = torch.float32) -> Any:
+    shape = Shape(octaves=1, direction_octaves=1, width=4)
+    weights = torch.randn(2, shape.weights, generator=generator).to(kind).as_subclass(OnAGpu)
+    return ask(torch.zeros(3, 3), torch.zeros(3, 3), torch.zeros(3, dtype=torch.int64), weights, shape)
+
+
 ASKED = {
+    "tiny_networks": (tiny_networks_module, tiny_networks, tiny_networks_triton, of_networks),
     "with_roughness": (smoothing_module, with_roughness, with_roughness_triton, of_a_grid),
     "update_touched": (touched_adam_module, update_touched, update_touched_triton, of_tables),
     "density_march": (density_march_module, density_march, density_march_triton, of_densities),

@@ -70,8 +70,8 @@ def taught(vase: Capture) -> KiloNeRF:
     return method
 
 
-def test_the_defaults_are_the_papers() -> None:
-    method = build(KiloNeRF, Config(), kilonerf.tiny().data.capture(progress=False).extent, 0)
+def test_the_defaults_are_the_papers(vase: Capture) -> None:
+    method = build(KiloNeRF, Config(), vase.extent, 0)
     assert method.tiny.weights.shape == (0, 6212)
     assert (Config().cells, Config().finer, Config().points, Config().batch_size) == (16, 16, 128, 8192)
     assert kilonerf.chair().training.steps == 600_000 + 150_000 + 1_000_000

@@ -68,11 +68,12 @@ class Group:
 
     parameters: Sequence[nn.Parameter]
     rule: str = "adam"
-    """adam (decay as L2 in the gradient, as published by most), adamw, or touched: Adam that changes only rows with a
-    gradient, for tables of which a step reads little"""
+    """adam (decay as L2 in the gradient, as published by most), adamw, or, for tables of which a step reads little,
+    touched: Adam that changes only rows with a gradient, and touched_rmsprop, the same of RMSProp"""
     rate: float = 1.0
     """times `Training.rate`"""
     betas: tuple[float, float] = (0.9, 0.999)
+    """of the running means of the gradient and of its square; RMSProp has the second only"""
     eps: float = 1e-8
     decay: float = 0.0
     schedule: Callable[[int], float] | None = None

@@ -70,6 +70,17 @@ def test_loops_and_twin_agree(kind: str, unbounded: bool, generator: torch.Gener
         assert (a - b).abs().max() <= 1e-4 * b.abs().max()
 
 
+def test_rectified_loops_and_twin_agree(generator: torch.Generator) -> None:
+    field, some = table("voxels", generator), rays(150, generator)
+    walk = Walk(0.05, False, 1.5, 0.3, key=5, thinnest=1e-12, least=0.0, last=1e-7, activation="relu")
+    ours, theirs = (run(some, field, cells(), walk) for run in BACKENDS)
+    assert len(ours.weight) > 500
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a.double(), b.double(), rtol=1e-3, atol=1e-4)
+    found = [torch.autograd.grad((m.weight * m.t).sum(), tables_of(field))[0].to_dense() for m in (ours, theirs)]
+    assert (found[0] - found[1]).abs().max() <= 1e-4 * found[1].abs().max()
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_weights_and_what_passes_make_one(backend: object, generator: torch.Generator) -> None:
     seen = backend(rays(50, generator), table("pairs", generator), cells(), Walk(0.05, False, 0.3, 1.0))  # type: ignore[operator]

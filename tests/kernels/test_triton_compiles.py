@@ -19,12 +19,13 @@ TYPES = {
     "triangles": "*i32", "winner": "*i64",
     **dict.fromkeys(("order", "network", "begins", "ends"), "*i64"),
     **dict.fromkeys(("step", "thickness", "shift", "thinnest", "least", "last", "edge", "thin"), "fp32"),
-    **dict.fromkeys(("rate", "b1", "b2", "eps", "weight"), "fp32"),
+    **dict.fromkeys(("rate", "b1", "b2", "beta", "eps", "weight"), "fp32"),
     **dict.fromkeys(("count", "nx", "ny", "nz", "cx", "cy", "cz", "rows", "columns", "entries", "room"), "i32"),
     **dict.fromkeys(("vertices", "height", "width", "counted"), "i32"),
 }  # fmt: skip
 """what parameters are by their names; the others are tensors of float32"""
 BOUNDED, UNBOUNDED = {"is_contracted": False}, {"is_contracted": True}
+SOFT, RELU = {"relu_density": False, "relu_colour": False}, {"relu_density": True, "relu_colour": True}
 PAIR = {"pair": 1, "a": 0, "b": 2, "along": 1}
 FEW, MANY = {"channels": 1, "lanes": 256, "block": 1}, {"channels": 48, "lanes": 16, "block": 64}
 PUBLISHED = {"octaves": 10, "direction_octaves": 4, "width": 32, "total": 6212, "place_block": 64,
@@ -32,20 +33,26 @@ PUBLISHED = {"octaves": 10, "direction_octaves": 4, "width": 32, "total": 6212, 
 NARROW = {**PUBLISHED, "octaves": 2, "direction_octaves": 1, "width": 8, "total": 490, "place_block": 16,
           "direction_block": 16, "block": 16}  # fmt: skip
 COMPILED: list[tuple[str, str, dict[str, Any]]] = [
-    *(("voxel_march_gpu", name, {**where, "bands": 4, "padded": 16, "lanes": 16})
+    *(("voxel_march_gpu", name, {**where, **SOFT, "bands": 4, "padded": 16, "lanes": 16})
       for name in ("forward", "backward") for where in (BOUNDED, UNBOUNDED)),
-    ("voxel_march_gpu", "backward", {**BOUNDED, "bands": 1, "padded": 4, "lanes": 32}),
-    ("voxel_march_gpu", "forward", {**BOUNDED, "bands": 9, "padded": 32, "lanes": 8}),
-    ("voxel_march_gpu", "backward", {**UNBOUNDED, "bands": 16, "padded": 64, "lanes": 8}),
-    ("density_march_gpu", "forward", {**BOUNDED, "kind": "voxels", "channels": 1, "block": 1, "lanes": 32}),
-    ("density_march_gpu", "forward", {**UNBOUNDED, "kind": "pairs", "channels": 16, "block": 16, "lanes": 16}),
-    ("density_march_gpu", "forward", {**BOUNDED, "kind": "lines", "channels": 96, "block": 16, "lanes": 16}),
+    ("voxel_march_gpu", "backward", {**BOUNDED, **SOFT, "bands": 1, "padded": 4, "lanes": 32}),
+    *(("voxel_march_gpu", name, {**BOUNDED, **RELU, "bands": 9, "padded": 32, "lanes": 8})
+      for name in ("forward", "backward")),
+    ("voxel_march_gpu", "backward", {**UNBOUNDED, **SOFT, "bands": 16, "padded": 64, "lanes": 8}),
+    *(("density_march_gpu", "forward", {**BOUNDED, "is_relu": is_relu, "kind": "voxels", "channels": 1, "block": 1, "lanes": 32})
+      for is_relu in (False, True)),
+    ("density_march_gpu", "forward",
+     {**UNBOUNDED, "is_relu": False, "kind": "pairs", "channels": 16, "block": 16, "lanes": 16}),
+    ("density_march_gpu", "forward",
+     {**BOUNDED, "is_relu": False, "kind": "lines", "channels": 96, "block": 16, "lanes": 16}),
     *(("lookup_gpu", f"{kind}_{way}", {**(PAIR if kind == "pair" else {}), **sizes})
       for kind in ("voxels", "pair", "lines") for way in ("forward", "backward") for sizes in (FEW, MANY)),
     *(("lookup_gpu", f"planes_{way}", {"how": how, **sizes})
       for way in ("forward", "backward") for how in (0, 1, 2) for sizes in (FEW, MANY)),
     *(("touched_adam_gpu", "update", {"is_scaled": scaled, "columns": columns, "lanes": lanes, "block": block})
       for scaled, columns, lanes, block in ((False, 1, 1024, 1), (True, 12, 64, 16))),
+    *(("touched_rmsprop_gpu", "update", {"columns": columns, "lanes": lanes, "block": block})
+      for columns, lanes, block in ((1, 1024, 1), (27, 32, 32))),
     ("smoothing_gpu", "smoothed", {"is_every": True, "channels": 1, "lanes": 512, "block": 1}),
     ("smoothing_gpu", "smoothed", {"is_every": False, "channels": 12, "lanes": 32, "block": 16}),
     ("visible_triangles_gpu", "visit", {"lanes": 128}),

@@ -17,12 +17,14 @@ from unflat.kernels import lookup as lookup_module
 from unflat.kernels import smoothing as smoothing_module
 from unflat.kernels import tiny_networks as tiny_networks_module
 from unflat.kernels import touched_adam as touched_adam_module
+from unflat.kernels import touched_rmsprop as touched_rmsprop_module
 from unflat.kernels import voxel_march as voxel_march_module
 from unflat.kernels.density_march import density_march, density_march_triton
 from unflat.kernels.lookup import Voxels, looked_up, looked_up_triton
 from unflat.kernels.smoothing import with_roughness, with_roughness_triton
 from unflat.kernels.tiny_networks import Shape, tiny_networks, tiny_networks_triton
 from unflat.kernels.touched_adam import update_touched, update_touched_triton
+from unflat.kernels.touched_rmsprop import rmsprop_touched, rmsprop_touched_triton
 from unflat.kernels.voxel_march import voxel_march, voxel_march_triton
 from unflat.kernels.walking import Walk
 
@@ -66,6 +68,11 @@ def of_tables(update: Callable[..., Any], generator: torch.Generator, kind: torc
     return update(one.as_subclass(OnAGpu), one, *rest, rate=0.1, betas=(0.9, 0.99), eps=1e-8)
 
 
+def of_plain_tables(update: Callable[..., Any], generator: torch.Generator, kind: torch.dtype = torch.float32) -> Any:
+    one = torch.randn(5, 2, generator=generator).to(kind)
+    return update(one.as_subclass(OnAGpu), one, torch.zeros_like(one), rate=0.1, beta=0.95, eps=1e-8)
+
+
 def of_a_grid(join: Callable[..., Any], generator: torch.Generator, kind: torch.dtype = torch.float32) -> Any:
     values = torch.randn(24, 1, generator=generator).to(kind)
     row_of = torch.arange(24, dtype=torch.int32).view(2, 3, 4)
@@ -82,6 +89,7 @@ ASKED = {
     "tiny_networks": (tiny_networks_module, tiny_networks, tiny_networks_triton, of_networks),
     "with_roughness": (smoothing_module, with_roughness, with_roughness_triton, of_a_grid),
     "update_touched": (touched_adam_module, update_touched, update_touched_triton, of_tables),
+    "rmsprop_touched": (touched_rmsprop_module, rmsprop_touched, rmsprop_touched_triton, of_plain_tables),
     "density_march": (density_march_module, density_march, density_march_triton, of_densities),
     "voxel_march": (voxel_march_module, voxel_march, voxel_march_triton, of_voxels),
     "looked_up": (lookup_module, looked_up, looked_up_triton, of_points),
@@ -101,7 +109,9 @@ def test_a_gpu_with_triton_uses_the_kernels(
 
         return asked_for
 
-    others = {"update_touched": "update_rows", "with_roughness": "roughness_gradient"}
+    others = {
+        "update_touched": "update_rows", "rmsprop_touched": "rmsprop_rows", "with_roughness": "roughness_gradient",
+    }  # fmt: skip
     plain = others.get(name, f"{name}_torch")
     for function, back_end in ((f"{name}_triton", "triton"), (plain, "torch")):
         monkeypatch.setattr(module, function, answer(back_end))

@@ -12,10 +12,11 @@ from unflat.geometry.spherical_harmonics import BANDS
 from unflat.kernels import voxel_march as march
 from unflat.kernels.clearance import clearance
 from unflat.kernels.voxel_march import Voxels, voxel_march, voxel_march_torch
-from unflat.kernels.walking import Cells, Walk, jitter, spread_of
+from unflat.kernels.walking import Cells, Walk, jitter, raw_at, spread_of
 
 BACKENDS = [voxel_march, voxel_march_torch]
 backend = pytest.mark.parametrize("backend", BACKENDS, ids=["loops", "torch"])
+RELU = {"activation": "relu"}
 SHAPE = (9, 11, 13)
 
 
@@ -71,10 +72,31 @@ def test_loops_and_twin_agree(bands: int, unbounded: bool, generator: torch.Gene
                 assert (a - b).abs().max() <= 1e-4 * b.abs().max()
 
 
-def test_gradients_are_those_of_finite_differences(generator: torch.Generator) -> None:
+@pytest.mark.parametrize("unbounded", [False, True], ids=["box", "contracted"])
+@pytest.mark.parametrize("of_what", ["density", "colour", "both"])
+def test_rectified_loops_and_twin_agree(of_what: str, unbounded: bool, generator: torch.Generator) -> None:
+    grid, some = voxels(9, generator, unbounded=unbounded), rays(200, generator)
+    background = torch.tensor([0.2, 0.5, 0.9], requires_grad=True)
+    if of_what != "density":
+        grid = grid._replace(**RELU)
+    rule = {} if of_what == "colour" else RELU
+    walk = Walk(0.05, unbounded, thickness=0.2, shift=1.0, key=99, thinnest=1e-12, least=0.0, last=1e-7, **rule)
+    ours, theirs = (run(some, grid, walk, background) for run in BACKENDS)
+    assert torch.equal(ours.samples, theirs.samples) and ours.samples.sum() > 1000
+    for a, b in zip(ours[:4], theirs[:4], strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
+    of = grid.density, grid.colour, background
+    for a, b in zip(gradients(ours, of), gradients(theirs, of), strict=True):
+        assert (a - b).abs().max() <= 1e-4 * b.abs().max()
+
+
+@pytest.mark.parametrize("rule", ["usual", "relu"])
+def test_gradients_are_those_of_finite_differences(rule: str, generator: torch.Generator) -> None:
     """Of the twin, in float64, with a walk that leaves nothing out: no sample comes or goes."""
     grid, some = voxels(4, generator), rays(20, generator)
     exact = Walk(0.1, False, thickness=0.3, shift=2.0, thinnest=0.0, least=0.0, last=0.0)
+    if rule == "relu":
+        exact, grid = exact._replace(**RELU), grid._replace(**RELU)
     some = Rays(
         *(part.double() for part in (some.origins, some.directions, some.sights, some.near, some.far)), some.index
     )
@@ -115,6 +137,32 @@ def test_a_cube_of_one_stuff_absorbs_as_it_should(backend: object) -> None:
         assert seen.through.item() == pytest.approx(through, abs=1e-4)
         expected = [0.3 * (1 - through) + through * b for b in (1.0, 0.0, 0.5)]
         assert seen.rgb[0].tolist() == pytest.approx(expected, abs=1e-4)
+
+
+@backend
+def test_a_rectified_density_is_absorption_per_length(backend: object) -> None:
+    """Beer and Lambert again, and nothing at all where it is negative."""
+    for raw, through in ((0.7, math.exp(-0.7 * 2)), (-0.7, 1.0), (0.0, 1.0)):
+        walk = Walk(0.1, False, thickness=0.1, shift=0.0, thinnest=1e-11, least=0.0, last=1e-7, **RELU)
+        seen = backend(straight(), uniform(raw, 0.3), walk, torch.zeros(3))  # type: ignore[operator]
+        assert seen.through.item() == pytest.approx(through, abs=1e-5)
+        assert (seen.samples.item() > 0) == (raw > 0)
+
+
+@backend
+def test_rectified_colours_are_grey_without_harmonics_and_never_negative(backend: object) -> None:
+    walk = Walk(0.1, False, thickness=100.0, shift=0.0)
+    for first, colour in ((0.0, 0.5), (1.0, 0.5 + 0.28209479), (9.0, 0.5 + 9 * 0.28209479), (-9.0, 0.0)):
+        grid = uniform(3.0, 0.5)._replace(**RELU)
+        seen = backend(straight(), grid._replace(colour=torch.full((125, 3), first)), walk, torch.zeros(3))  # type: ignore[operator]
+        assert seen.rgb[0].tolist() == pytest.approx([colour] * 3, abs=5e-3)
+
+
+@pytest.mark.parametrize("activation", ["softplus", "relu"])
+def test_the_thinnest_sample_is_as_thin_as_was_asked(activation: str) -> None:
+    walk = Walk(0.1, False, thickness=0.3, shift=0.0, thinnest=0.02, activation=activation)  # type: ignore[arg-type]
+    thick = walk.thickness * walk.activated(torch.tensor(raw_at(walk), dtype=torch.float64))
+    assert 1 - math.exp(-thick.item()) == pytest.approx(0.02)
 
 
 @backend

@@ -26,7 +26,7 @@ def there(some: Rays, grid: Voxels) -> tuple[Rays, Voxels]:
     density, colour = (part.detach().to(DEVICE).requires_grad_() for part in (grid.density, grid.colour))
     cells = Cells(*(part.to(DEVICE) for part in grid.cells))
     moved = Rays(*(getattr(some, f.name).to(DEVICE) for f in fields(some)))
-    return moved, Voxels(density, colour, grid.row_of.to(DEVICE), cells)
+    return moved, Voxels(density, colour, grid.row_of.to(DEVICE), cells, grid.activation)
 
 
 def both(some: Rays, grid: Voxels, walk: Walk) -> tuple[tuple[Marched, list[Tensor]], tuple[Marched, list[Tensor]]]:
@@ -64,6 +64,13 @@ def test_as_the_twin(bands: int, unbounded: bool, generator: torch.Generator) ->
     walk = Walk(0.3 if unbounded else 0.2, unbounded, thickness=0.4, shift=4.0, key=key)
     seen = check_alike(rays(11, generator), voxels(bands, generator, unbounded=unbounded), walk)
     assert seen.samples.sum() > 20
+
+
+def test_rectified_as_the_twin(generator: torch.Generator) -> None:
+    """Densities and colours; negative densities let everything pass."""
+    grid = voxels(9, generator)._replace(activation="relu")
+    walk = Walk(0.2, False, thickness=0.4, shift=1.0, key=3, thinnest=1e-12, least=0.0, last=1e-7, activation="relu")
+    assert check_alike(rays(11, generator), grid, walk).samples.sum() > 20
 
 
 def test_where_rays_end_early(generator: torch.Generator) -> None:

@@ -74,6 +74,13 @@ def accumulator(rows: int, channels: int, which: int = 0) -> Accumulator:
     return Accumulator(np.zeros((rows, channels), np.float32), np.zeros(rows, bool), np.empty(rows, np.int64))
 
 
+@lru_cache(maxsize=16)
+def marks(rows: int) -> Tensor:
+    """Zeros (int32) to mark rows on; whoever does leaves them as zeros."""
+    return torch.zeros(rows, dtype=torch.int32, device="cpu")
+
+
 def forget_accumulators(*_: Any) -> None:
     """Give the memory back, as after a grid has grown."""
     accumulator.cache_clear()
+    marks.cache_clear()

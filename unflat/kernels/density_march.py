@@ -107,14 +107,15 @@ class _March(torch.autograd.Function):
                 within, kept = np.empty((room, 3), np.float32), np.empty((room, 4), np.float32)
                 used = _loops().forward(
                     *(part[a:b] for part in given), index[a:b], key, field, *room_of, np.float32(walk.step),
-                    walk.contracted, *numbers, through[a:b], first, within, kept,
+                    walk.contracted, *numbers, walk.activation == "relu", through[a:b], first, within, kept,
                 )  # fmt: skip
                 room *= 2
             return np.diff(first), within[:used], kept[:used]
 
         each, within, kept = (np.concatenate(p) for p in zip(*side_by_side(march, pieces(count)), strict=True))
         first = np.concatenate([[0], np.cumsum(each)])
-        ctx.kept, ctx.tables = (kind, field, first, within, kept, numbers[0], through), tables
+        rules = numbers[0], walk.activation == "relu"
+        ctx.kept, ctx.tables = (kind, field, first, within, kept, rules, through), tables
         ray = torch.from_numpy(np.repeat(np.arange(count), each))
         points = cells.low + torch.from_numpy(within) * (cells.high - cells.low)
         outputs = torch.from_numpy(kept[:, 0] * kept[:, 1]), ray, torch.from_numpy(kept[:, 3].copy()), points
@@ -123,10 +124,10 @@ class _March(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, of_weight: Tensor, _: Tensor, __: Tensor, ___: Tensor, of_through: Tensor) -> Any:
-        kind, field, first, within, kept, thickness, through = ctx.kept
+        kind, field, first, within, kept, rules, through = ctx.kept
         gradients = Gradients(kind, ctx.tables)
         given = (part.float().contiguous().numpy() for part in (of_weight, of_through))
-        _loops().backward(first, within, kept, thickness, through, *given, field, gradients.arrays)
+        _loops().backward(first, within, kept, *rules, through, *given, field, gradients.arrays)
         return None, None, None, None, *gradients.tensors()
 
 
@@ -185,6 +186,6 @@ def _walked(rays: Rays, density: Table, cells: Cells, walk: Walk, room: int) -> 
             _kernels().forward, (-(-count // lanes),),
             *given, rays.index.contiguous(), walk.key & 2**64 - 1, cells.clear.contiguous(), low, high,
             *tables, *tables[:1] * (6 - len(tables)), found, number, count, *shape, *cells.clear.shape, room, *numbers,
-            walk.contracted, name, channels, block, lanes, warps=1,
+            walk.contracted, walk.activation == "relu", name, channels, block, lanes, warps=1,
         )  # fmt: skip
     return found, number.long()

@@ -142,7 +142,7 @@ def _add_raw(field, x, y, z, of_raw, gradients):  # type: ignore[no-untyped-def]
 def forward(
     origins: Any, directions: Any, near: Any, far: Any, rays: Any, key: Any, field: Any, clear: Any, low: Any,
     high: Any, step: Any, is_contracted: bool, thickness: Any, shift: Any, thinnest: Any, least: Any, last: Any,
-    through: Any, first: Any, within: Any, kept: Any,
+    is_relu: bool, through: Any, first: Any, within: Any, kept: Any,
 ) -> int:  # fmt: skip
     """Fill through [r], first [r + 1], and of the samples within [m, 3] and kept [m, 4] (alpha, what came through to
     it, raw density, t). Returns their number, or -1 where there is no room for all of them."""
@@ -166,7 +166,7 @@ def forward(
             z = min(max((z - low[2]) / (high[2] - low[2]), np.float32(0)), ONE)
             raw = raw_of(field, x, y, z) - shift
             if raw > thinnest:
-                soft = np.log(ONE + np.exp(raw)) if raw < SURELY else raw
+                soft = raw if is_relu or raw >= SURELY else np.log(ONE + np.exp(raw))
                 alpha = ONE - np.exp(-thickness * soft)
                 if left * alpha > least:
                     if used >= kept.shape[0]:
@@ -183,14 +183,15 @@ def forward(
 
 @compiled
 def backward(
-    first: Any, within: Any, kept: Any, thickness: Any, through: Any, of_weight: Any, of_through: Any, field: Any,
-    gradients: Any,
+    first: Any, within: Any, kept: Any, thickness: Any, is_relu: bool, through: Any, of_weight: Any, of_through: Any,
+    field: Any, gradients: Any,
 ) -> None:  # fmt: skip
     """Add to the gradients of the field's tables."""
     for r in range(len(through)):
         behind = through[r] * of_through[r]  # what lies behind a sample, each part times its gradient
         for m in range(first[r + 1] - 1, first[r] - 1, -1):
             alpha, left, raw, _ = kept[m]
-            of_raw = thickness / (ONE + np.exp(-raw)) * ((ONE - alpha) * left * of_weight[m] - behind)
+            grows = thickness if is_relu else thickness / (ONE + np.exp(-raw))
+            of_raw = grows * ((ONE - alpha) * left * of_weight[m] - behind)
             behind += left * alpha * of_weight[m]
             add_raw(field, within[m, 0], within[m, 1], within[m, 2], of_raw, gradients)

@@ -44,7 +44,7 @@ def raw_of(
 def forward(
     origins, directions, near, far, index, key: tl.uint64, clear, lowest, highest, a, b, c, d, e, f, found, number,
     count, nx, ny, nz, cx, cy, cz, room, step, thickness, shift, thinnest, least, last, is_contracted: tl.constexpr,
-    kind: tl.constexpr, channels: tl.constexpr, block: tl.constexpr, lanes: tl.constexpr,
+    is_relu: tl.constexpr, kind: tl.constexpr, channels: tl.constexpr, block: tl.constexpr, lanes: tl.constexpr,
 ):  # fmt: skip
     """Fill number [r] (int32: how many samples of each ray count) and found [r, room]: the t of the first of them."""
     ray = tl.program_id(0) * lanes + tl.arange(0, lanes)
@@ -60,7 +60,7 @@ def forward(
         if tl.max(full.to(tl.int32), 0) > 0:
             x, y, z = within(x, low[0], high[0]), within(y, low[1], high[1]), within(z, low[2], high[2])
             raw = raw_of(kind, a, b, c, d, e, f, x, y, z, shape, full, channels, block) - shift
-            alpha = opacity(raw, thickness)
+            alpha = opacity(raw, thickness, is_relu)
             counts = full & (alpha > thinnest) & (left * alpha > least)
             tl.store(into + used, t, mask=counts & (used < room))
             left, used = tl.where(counts, left * (1.0 - alpha), left), used + counts.to(tl.int32)

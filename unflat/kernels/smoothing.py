@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from unflat.kernels.accumulators import flattened, sparse_rows
+from unflat.kernels.accumulators import flattened, marks, sparse_rows
 from unflat.kernels.loops import NO_TRITON, compiled_loops, launched
 from unflat.kernels.threads import pieces, side_by_side
 from unflat.kernels.touched_adam import each_once
@@ -107,7 +107,7 @@ class _Smoothed(torch.autograd.Function):
         values = table.view(len(table), -1)
         if not gradient.is_sparse:
             return with_roughness(gradient.reshape(values.shape), values, row_of, weight).view(table.shape), None, None
-        gradient = each_once(gradient, torch.zeros(len(table), dtype=torch.int32, device=gradient.device))
+        gradient = each_once(gradient, marks(len(table)))
         touched, given = gradient._indices()[0], gradient._values().reshape(-1, values.shape[1])
         if given.device.type == "cpu" and _loops() is not None:
             joined = sparse_rows(touched, _looped(given, touched, values, row_of, weight), len(table))

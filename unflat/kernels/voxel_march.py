@@ -5,15 +5,15 @@ kernels that do the same (GPU), and the readable PyTorch twin, which is their or
 gradient of the first is sparse: it holds the voxels that some ray has touched. That of the others is dense.
 
 What all do. A ray is sampled every `step` where the grid's coarse cells are not empty. The raw density between the
-voxels, less `shift`, becomes an optical thickness `thickness * softplus(raw)` of a step; what is as thin as `thinnest`
-is left out, and so is what would weigh as little as `least` in the picture. Colours are sigmoids of spherical harmonics
-between the voxels. A ray ends when less than `last` would pass.
+voxels, less `shift`, becomes an optical thickness `thickness * softplus(raw)` of a step (or `relu`); what is as thin
+as `thinnest` is left out, and so is what would weigh as little as `least` in the picture. Colours are sigmoids of
+spherical harmonics between the voxels (or `relu(sum + 1/2)`). A ray ends when less than `last` would pass.
 """
 
 from collections.abc import Sequence
 from functools import partial
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -46,6 +46,8 @@ class Voxels(NamedTuple):
     row_of: Int[Tensor, "x y z"]
     """int32: the row of `colour` that a voxel has, -1 for none (its harmonics are zero)"""
     cells: Cells
+    activation: Literal["sigmoid", "relu"] = "sigmoid"
+    """what a sum of harmonics becomes: relu is that of the sum and 1/2, so that without any all is grey"""
 
 
 class Marched(NamedTuple):
@@ -88,12 +90,13 @@ def voxel_march_torch(rays: Rays, voxels: Voxels, walk: Walk, background: Float[
 
 
 def voxel_colour(points: Float[Tensor, "n 3"], sights: Float[Tensor, "n 3"], voxels: Voxels) -> Float[Tensor, "n 3"]:
-    """The colours of points of the grid's box, in [0, 1], seen along unit directions."""
+    """The colours of points of the grid's box, seen along unit directions: in [0, 1], or with relu not below 0."""
     place, share = grid_corners(points, voxels.cells, voxels.row_of.shape)
     known = torch.cat([voxels.colour, voxels.colour.new_zeros(1, voxels.colour.shape[1])])  # the last is for -1
     mixed = (known[voxels.row_of.flatten()[place].long()] * share[..., None]).sum(1)
     bands = voxels.colour.shape[1] // 3
-    return torch.sigmoid((mixed.view(-1, 3, bands) * harmonics(sights, bands)[:, None]).sum(-1))
+    total = (mixed.view(-1, 3, bands) * harmonics(sights, bands)[:, None]).sum(-1)
+    return torch.sigmoid(total) if voxels.activation == "sigmoid" else torch.relu(total + 0.5)
 
 
 def voxel_raw(points: Float[Tensor, "n 3"], voxels: Voxels) -> Float[Tensor, "n"]:
@@ -118,6 +121,7 @@ class _March(torch.autograd.Function):
         cells = voxels.cells
         grid = [part.detach().numpy() for part in (density, voxels.row_of, colour, cells.clear, cells.low, cells.high)]
         numbers = [np.float32(v) for v in (walk.thickness, walk.shift, raw_at(walk), walk.least, walk.last)]
+        relus = _relus(voxels, walk)
         shade, key = background.detach().float().numpy(), np.uint64(walk.key & 2**64 - 1)
         count, index = len(rays), rays.index.numpy()
         rgb, *along = (np.empty((count, *s), np.float32) for s in ((3,), (), (), ()))
@@ -129,27 +133,27 @@ class _March(torch.autograd.Function):
                 samples = np.empty(room, np.int64), np.empty((room, 3), np.float32), np.empty((room, 7), np.float32)
                 used = _loops().forward(
                     *(part[a:b] for part in given), index[a:b], key, *grid, np.float32(walk.step), walk.contracted,
-                    *numbers, shade, rgb[a:b], *(part[a:b] for part in along), first, *samples,
+                    *numbers, *relus, shade, rgb[a:b], *(part[a:b] for part in along), first, *samples,
                 )  # fmt: skip
                 room *= 2
             return first, *(part[:used] for part in samples)
 
         ctx.pieces = pieces(count)
         ctx.samples = side_by_side(march, ctx.pieces)
-        ctx.kept = given[2], numbers[0], shade, along[0], voxels.row_of.numpy(), colour.shape
+        ctx.kept = given[2], (numbers[0], *relus), shade, along[0], voxels.row_of.numpy(), colour.shape
         number = torch.from_numpy(np.concatenate([np.diff(first) for first, *_ in ctx.samples]).astype(np.int32))
         ctx.mark_non_differentiable(number)
         return torch.from_numpy(rgb), *(torch.from_numpy(part) for part in along), number
 
     @staticmethod
     def backward(ctx: Any, of_rgb: Tensor, *of_others: Tensor) -> Any:
-        sights, thickness, shade, through, row_of, (row_count, channels) = ctx.kept
+        sights, rules, shade, through, row_of, (row_count, channels) = ctx.kept
         given = [part.float().contiguous().numpy() for part in (of_rgb, *of_others[:3])]  # the last is the samples'
 
         def weigh(which: int) -> np.ndarray:
             (a, b), (first, *_, kept) = ctx.pieces[which], ctx.samples[which]
             back = np.empty((len(kept), 4), np.float32)
-            _loops().backward(first, kept, thickness, shade, through[a:b], *(part[a:b] for part in given), back)
+            _loops().backward(first, kept, *rules, shade, through[a:b], *(part[a:b] for part in given), back)
             return back
 
         backs = side_by_side(weigh, range(len(ctx.pieces)))
@@ -170,6 +174,11 @@ class _March(torch.autograd.Function):
         grid, colours = of_density.rows(touched[0]), of_colour.rows(touched[1])
         of_background = (of_rgb * torch.from_numpy(through)[:, None]).sum(0)
         return None, None, None, flattened(grid), colours, of_background
+
+
+def _relus(voxels: Voxels, walk: Walk) -> tuple[bool, bool]:
+    """Whether densities and colours are rectified."""
+    return walk.activation == "relu", voxels.activation == "relu"
 
 
 def _slabs(cells: list[np.ndarray], voxels: int) -> list[tuple[int, int]]:
@@ -207,8 +216,9 @@ class _TritonMarch(torch.autograd.Function):
         rgb, *along = (density.new_empty((len(rays), *s)) for s in ((3,), (), (), (), ()))
         number = torch.empty(len(rays), dtype=torch.int32, device=density.device)
         tensors = [*given, place[2], *grid, *box]
-        _walked(_kernels().forward, tensors, walk, (shade, rgb, *along, number))
-        ctx.walk, ctx.given = walk, len(tensors)
+        relus = _relus(voxels, walk)
+        _walked(_kernels().forward, tensors, walk, relus, (shade, rgb, *along, number))
+        ctx.walk, ctx.relus, ctx.given = walk, relus, len(tensors)
         ctx.save_for_backward(*tensors, rgb, *along)
         ctx.mark_non_differentiable(number)
         return rgb, *along[:3], number  # the last is for the way back alone
@@ -219,7 +229,7 @@ class _TritonMarch(torch.autograd.Function):
         tensors, out = ctx.saved_tensors[: ctx.given], ctx.saved_tensors[ctx.given :]
         given, through = [part.float().contiguous() for part in (of_rgb, *of_others[:3])], out[1]
         of_density, of_colour = (torch.zeros_like(tensors[n]) for n in (DENSITY, COLOUR))
-        _walked(_kernels().backward, tensors, ctx.walk, (*out, *given, of_density, of_colour))
+        _walked(_kernels().backward, tensors, ctx.walk, ctx.relus, (*out, *given, of_density, of_colour))
         return None, None, None, of_density, of_colour, (given[0] * through[:, None]).sum(0)
 
 
@@ -229,7 +239,9 @@ TILE = 256
 """harmonics that a program, one warp, holds at once: with more than twice as many, registers are spilled"""
 
 
-def _walked(kernel: Any, tensors: Sequence[Tensor], walk: Walk, others: Sequence[Tensor]) -> None:
+def _walked(
+    kernel: Any, tensors: Sequence[Tensor], walk: Walk, relus: tuple[bool, bool], others: Sequence[Tensor]
+) -> None:
     """Run a kernel over all rays. `tensors` are rays (6), grid (4) and box (2), `others` what it alone takes."""
     count, shape, cells = len(tensors[0]), tensors[ROW_OF].shape, tensors[CLEAR].shape
     if not count:
@@ -241,5 +253,5 @@ def _walked(kernel: Any, tensors: Sequence[Tensor], walk: Walk, others: Sequence
     launched(
         kernel, (-(-count // lanes),),
         *tensors[:6], walk.key & 2**64 - 1, *tensors[6:], *others, count, *shape, *cells, *numbers, walk.contracted,
-        channels // 3, padded, lanes, warps=1,
+        *relus, channels // 3, padded, lanes, warps=1,
     )  # fmt: skip

@@ -7,7 +7,7 @@ import numpy as np
 from unflat.kernels.lookup_cpu import corner_place, corner_share, touch
 from unflat.kernels.walking_cpu import compiled, contracted, first_step, index, inlined, into_box, jittered, next_sample
 
-ONE = np.float32(1)
+ONE, HALF = np.float32(1), np.float32(0.5)
 SURELY = np.float32(15)  # the softplus of what is larger is itself
 
 
@@ -45,7 +45,9 @@ def trilinear(values: Any, at: int, row: int, plane: int, fx: Any, fy: Any, fz: 
 
 
 @inlined
-def fill_colour(rows: Any, colour: Any, at: int, row: int, plane: int, f: Any, sh: Any, bands: int, into: Any) -> None:
+def fill_colour(
+    rows: Any, colour: Any, at: int, row: int, plane: int, f: Any, sh: Any, bands: int, is_relu: bool, into: Any,
+) -> None:  # fmt: skip
     """The colour of a place, seen along the direction of the harmonics."""
     into[0], into[1], into[2] = np.float32(0), np.float32(0), np.float32(0)
     for corner in range(8):
@@ -58,15 +60,26 @@ def fill_colour(rows: Any, colour: Any, at: int, row: int, plane: int, f: Any, s
                 into[1] += s * colour[place, bands + p]
                 into[2] += s * colour[place, 2 * bands + p]
     for channel in range(3):
-        into[channel] = ONE / (ONE + np.exp(-into[channel]))
+        if is_relu:
+            into[channel] = max(into[channel] + HALF, np.float32(0))
+        else:
+            into[channel] = ONE / (ONE + np.exp(-into[channel]))
+
+
+@inlined
+def slope(colour: Any, is_relu: bool) -> Any:
+    """By how much a colour grows with the sum of its harmonics."""
+    if is_relu:
+        return ONE if colour > 0 else np.float32(0)
+    return colour * (ONE - colour)
 
 
 @compiled
 def forward(
     origins: Any, directions: Any, sights: Any, near: Any, far: Any, rays: Any, key: Any, density: Any, row_of: Any,
     colour: Any, clear: Any, low: Any, high: Any, step: Any, is_contracted: bool, thickness: Any, shift: Any,
-    thinnest: Any, least: Any, last: Any, background: Any, rgb: Any, through: Any, distance: Any, spread: Any,
-    first: Any, cell: Any, within: Any, kept: Any,
+    thinnest: Any, least: Any, last: Any, relu_density: bool, relu_colour: bool, background: Any, rgb: Any,
+    through: Any, distance: Any, spread: Any, first: Any, cell: Any, within: Any, kept: Any,
 ) -> int:  # fmt: skip
     """Fill rgb [r, 3], through [r] (what passes), distance [r], spread [r] and first [r + 1], and the samples: cell
     [m], within [m, 3] and kept [m, 7] (alpha, what came through to it, raw density, t, colour). Returns their number,
@@ -99,7 +112,7 @@ def forward(
                 at = (i * ny + j) * nz + k
                 raw = trilinear(density, at, nz, ny * nz, fx, fy, fz) - shift
                 if raw > thinnest:
-                    soft = np.log(ONE + np.exp(raw)) if raw < SURELY else raw
+                    soft = raw if relu_density or raw >= SURELY else np.log(ONE + np.exp(raw))
                     alpha = ONE - np.exp(-thickness * soft)
                     if left * alpha > least:
                         if used >= cell.shape[0]:
@@ -107,7 +120,7 @@ def forward(
                         one = kept[used]
                         cell[used], within[used, 0], within[used, 1], within[used, 2] = at, fx, fy, fz
                         one[0], one[1], one[2], one[3] = alpha, left, raw, t
-                        fill_colour(rows, colour, at, nz, ny * nz, within[used], sh, bands, one[4:])
+                        fill_colour(rows, colour, at, nz, ny * nz, within[used], sh, bands, relu_colour, one[4:])
                         weight = left * alpha
                         c0, c1, c2 = c0 + weight * one[4], c1 + weight * one[5], c2 + weight * one[6]
                         weighted += weight * t
@@ -129,10 +142,11 @@ def forward(
 
 @compiled
 def backward(
-    first: Any, kept: Any, thickness: Any, background: Any, through: Any, of_rgb: Any, of_through: Any,
-    of_distance: Any, of_spread: Any, back: Any,
+    first: Any, kept: Any, thickness: Any, relu_density: bool, relu_colour: bool, background: Any, through: Any,
+    of_rgb: Any, of_through: Any, of_distance: Any, of_spread: Any, back: Any,
 ) -> None:  # fmt: skip
-    """Fill back [m, 4]: the gradients of each sample's raw density, and of its three colours before the sigmoid."""
+    """Fill back [m, 4]: the gradients of each sample's raw density, and of its three colours before they are
+    activated."""
     for r in range(len(through)):
         g0, g1, g2, gt, apart = of_rgb[r, 0], of_rgb[r, 1], of_rgb[r, 2], of_distance[r], of_spread[r]
         # what lies behind a sample, each part times its gradient
@@ -150,9 +164,10 @@ def backward(
                 before_at -= weight * at
                 here += np.float32(2) * apart * (at * (ONE - left - after) - before_at + after_at)
                 after, after_at = after + weight, after_at + weight * at
-            back[m, 0] = thickness / (ONE + np.exp(-raw)) * ((ONE - alpha) * left * here - behind)
-            back[m, 1], back[m, 2] = g0 * weight * q0 * (ONE - q0), g1 * weight * q1 * (ONE - q1)
-            back[m, 3] = g2 * weight * q2 * (ONE - q2)
+            grows = thickness if relu_density else thickness / (ONE + np.exp(-raw))
+            back[m, 0] = grows * ((ONE - alpha) * left * here - behind)
+            back[m, 1], back[m, 2] = g0 * weight * slope(q0, relu_colour), g1 * weight * slope(q1, relu_colour)
+            back[m, 3] = g2 * weight * slope(q2, relu_colour)
             behind += weight * here
 
 

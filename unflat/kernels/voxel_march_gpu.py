@@ -39,7 +39,7 @@ def trilinear(density, at, fx, fy, fz, shape, there):
 @triton.jit
 def next_that_counts(
     o, d, t, t0, t1, offset, left, walking, clear, cells, low, sides, step, density, shape, per, thickness, shift,
-    thinnest, least, is_contracted: tl.constexpr,
+    thinnest, least, is_contracted: tl.constexpr, relu_density: tl.constexpr,
 ):  # fmt: skip
     """The t of the next samples that count, not before t1 where there is none; and their raw densities less the
     shift."""
@@ -48,7 +48,7 @@ def next_that_counts(
         x, y, z, full, then = looked_at(o, d, t, t0, offset, seeking, clear, cells, low, sides, step, is_contracted)
         at, fx, fy, fz = cell_of(x, y, z, low, per, shape)
         here = trilinear(density, at, fx, fy, fz, shape, full) - shift
-        alpha = opacity(here, thickness)
+        alpha = opacity(here, thickness, relu_density)
         counts = full & (alpha > thinnest) & (left * alpha > least)
         raw = tl.where(counts, here, raw)
         t = tl.where(seeking & (counts == 0), then, t)
@@ -88,7 +88,8 @@ def harmonics(sights, rays, there, bands: tl.constexpr, padded: tl.constexpr):
 
 @triton.jit
 def colours(
-    colour, row_of, at, fx, fy, fz, shape, counts, sh, bands: tl.constexpr, padded: tl.constexpr,
+    colour, row_of, at, fx, fy, fz, shape, counts, sh, is_relu: tl.constexpr, bands: tl.constexpr,
+    padded: tl.constexpr,
 ):  # fmt: skip
     """The colours of places, seen along the directions of the harmonics: red, green, blue."""
     number = tl.arange(0, padded)[None, :]
@@ -102,7 +103,17 @@ def colours(
     red = tl.sum(tl.where(number < bands, mixed, 0.0), 1)
     green = tl.sum(tl.where((number >= bands) & (number < 2 * bands), mixed, 0.0), 1)
     blue = tl.sum(tl.where(number >= 2 * bands, mixed, 0.0), 1)
+    if is_relu:
+        return tl.maximum(red + 0.5, 0.0), tl.maximum(green + 0.5, 0.0), tl.maximum(blue + 0.5, 0.0)
     return tl.sigmoid(red), tl.sigmoid(green), tl.sigmoid(blue)
+
+
+@triton.jit
+def slope(colour, is_relu: tl.constexpr):
+    """By how much a colour grows with the sum of its harmonics."""
+    if is_relu:
+        return tl.where(colour > 0, 1.0, 0.0)
+    return colour * (1.0 - colour)
 
 
 @triton.jit
@@ -111,7 +122,7 @@ def add_gradients(
     padded: tl.constexpr,
 ):  # fmt: skip
     """Add what samples give to the voxels around them: the gradients of their raw densities and of their three colours
-    before the sigmoid. The order of additions is the hardware's."""
+    before they are activated. The order of additions is the hardware's."""
     number = tl.arange(0, padded)[None, :]
     of_row = sh * tl.where(number < bands, red[:, None], tl.where(number < 2 * bands, green[:, None], blue[:, None]))
     for which in tl.static_range(8):
@@ -138,7 +149,8 @@ def measured(lowest, highest, shape, cells):
 def forward(
     origins, directions, sights, near, far, index, key: tl.uint64, density, row_of, colour, clear, lowest, highest,
     background, rgb, through, distance, spread, placed, samples, count, nx, ny, nz, cx, cy, cz, step, thickness, shift,
-    thinnest, least, last, is_contracted: tl.constexpr, bands: tl.constexpr, padded: tl.constexpr, lanes: tl.constexpr,
+    thinnest, least, last, is_contracted: tl.constexpr, relu_density: tl.constexpr, relu_colour: tl.constexpr,
+    bands: tl.constexpr, padded: tl.constexpr, lanes: tl.constexpr,
 ):  # fmt: skip
     """Fill rgb [r, 3], through [r] (what passes), distance [r], spread [r], placed [r] (the sum of weight times place,
     which the way back has use for) and samples [r] (int32: how many counted)."""
@@ -156,13 +168,13 @@ def forward(
     while tl.max(walking.to(tl.int32), 0) > 0:
         t, raw = next_that_counts(
             o, d, t, t0, t1, offset, left, walking, clear, cells, low, sides, step, density, shape, per, thickness,
-            shift, thinnest, least, is_contracted,
+            shift, thinnest, least, is_contracted, relu_density,
         )  # fmt: skip
         counts = walking & (t < t1)
         x, y, z, onwards = place_of(o, d, t, step, is_contracted)
         at, fx, fy, fz = cell_of(x, y, z, low, per, shape)
-        r, g, b = colours(colour, row_of, at, fx, fy, fz, shape, counts, sh, bands, padded)
-        alpha = tl.where(counts, opacity(raw, thickness), 0.0)
+        r, g, b = colours(colour, row_of, at, fx, fy, fz, shape, counts, sh, relu_colour, bands, padded)
+        alpha = tl.where(counts, opacity(raw, thickness, relu_density), 0.0)
         weight = left * alpha
         red, green, blue = red + weight * r, green + weight * g, blue + weight * b
         far_off += tl.where(counts, weight * t, 0.0)
@@ -186,8 +198,9 @@ def forward(
 def backward(
     origins, directions, sights, near, far, index, key: tl.uint64, density, row_of, colour, clear, lowest, highest, rgb,
     through, distance, spread, placed, of_rgb, of_through, of_distance, of_spread, of_density, of_colour, count, nx, ny,
-    nz, cx, cy, cz, step, thickness, shift, thinnest, least, last, is_contracted: tl.constexpr, bands: tl.constexpr,
-    padded: tl.constexpr, lanes: tl.constexpr,
+    nz, cx, cy, cz, step, thickness, shift, thinnest, least, last, is_contracted: tl.constexpr,
+    relu_density: tl.constexpr, relu_colour: tl.constexpr, bands: tl.constexpr, padded: tl.constexpr,
+    lanes: tl.constexpr,
 ):  # fmt: skip
     """Add to of_density [v] and of_colour [rows, 3 bands], given what `forward` filled and the gradients of that."""
     ray = tl.program_id(0) * lanes + tl.arange(0, lanes)
@@ -213,13 +226,13 @@ def backward(
     while tl.max(walking.to(tl.int32), 0) > 0:
         t, raw = next_that_counts(
             o, d, t, t0, t1, offset, left, walking, clear, cells, low, sides, step, density, shape, per, thickness,
-            shift, thinnest, least, is_contracted,
+            shift, thinnest, least, is_contracted, relu_density,
         )  # fmt: skip
         counts = walking & (t < t1)
         x, y, z, onwards = place_of(o, d, t, step, is_contracted)
         at, fx, fy, fz = cell_of(x, y, z, low, per, shape)
-        r, g, b = colours(colour, row_of, at, fx, fy, fz, shape, counts, sh, bands, padded)
-        alpha = tl.where(counts, opacity(raw, thickness), 0.0)
+        r, g, b = colours(colour, row_of, at, fx, fy, fz, shape, counts, sh, relu_colour, bands, padded)
+        alpha = tl.where(counts, opacity(raw, thickness, relu_density), 0.0)
         weight, here = left * alpha, of_red * r + of_green * g + of_blue * b + of_t * t
         place = tl.where(counts, t / (1.0 + t), 0.0)
         after -= weight * place
@@ -227,10 +240,12 @@ def backward(
         here += of_apart * (place * ((1.0 - left) - (left * (1.0 - alpha) - passing)) - before + after)
         before += weight * place
         behind -= tl.where(counts, weight * here, 0.0)
-        of_raw = thickness * tl.sigmoid(raw) * ((1.0 - alpha) * left * here - behind)
+        of_raw = thickness * ((1.0 - alpha) * left * here - behind)
+        if not relu_density:
+            of_raw *= tl.sigmoid(raw)
         add_gradients(
-            of_density, of_colour, row_of, at, fx, fy, fz, shape, counts, of_raw, of_red * weight * r * (1.0 - r),
-            of_green * weight * g * (1.0 - g), of_blue * weight * b * (1.0 - b), sh, bands, padded,
+            of_density, of_colour, row_of, at, fx, fy, fz, shape, counts, of_raw, of_red * weight * slope(r, relu_colour),
+            of_green * weight * slope(g, relu_colour), of_blue * weight * slope(b, relu_colour), sh, bands, padded,
         )  # fmt: skip
         left = left * (1.0 - alpha)
         t += onwards

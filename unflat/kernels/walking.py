@@ -2,21 +2,24 @@
 
 A ray is sampled every `step`, in the coordinates of its space: those of a box, or contracted ones. Coarse cells say
 how far the nearest cell is that is not empty, so that what is empty is jumped over. The raw density of a field at a
-sample, less `shift`, becomes an optical thickness `thickness * softplus(raw)` of the step. What is as thin as
+sample, less `shift`, becomes an optical thickness `thickness * softplus(raw)` of the step, or with a rectifier in the
+place of the softplus. What is as thin as
 `thinnest` is left out, and so is what would weigh as little as `least` in the picture; a ray ends when less than `last`
 passes.
 """
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
-from torch.nn.functional import softplus
+from torch.nn.functional import relu, softplus
 
 from unflat.geometry.spaces import Rays, contracted, contracted_speed
+
+Activation = Literal["softplus", "relu"]
 
 
 class Cells(NamedTuple):
@@ -35,7 +38,7 @@ class Walk(NamedTuple):
     """between two samples, in walking coordinates: contracted ones where space is contracted"""
     contracted: bool
     thickness: float
-    """of a step where softplus(raw) is 1"""
+    """of a step where the activated density is 1"""
     shift: float
     key: int = 0
     """of what is drawn at random: where in its first step each ray begins; 0 begins in the middle of it"""
@@ -45,6 +48,12 @@ class Walk(NamedTuple):
     """weight in the picture under which a sample is left out"""
     last: float = 1e-3
     """of what passes, under which a ray ends"""
+    activation: Activation = "softplus"
+    """what a raw density less the shift becomes; relu has no gradient below 0, where nothing is"""
+
+    def activated(self, raw: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
+        """The density, in units of the thickness, of raw densities less the shift."""
+        return relu(raw) if self.activation == "relu" else softplus(raw)
 
     def onwards(self, rays: Rays, t: Float[Tensor, "r"]) -> Float[Tensor, "r"]:
         """How much t grows with a step of each ray."""
@@ -73,7 +82,7 @@ def met(
         cell = ((points - cells.low) / side).long().clamp_min(0)
         i, j, k = cell.minimum(cell.new_tensor(cells.clear.shape) - 1).unbind(1)
         empty = cells.clear[i, j, k]
-        alpha = -torch.expm1(-walk.thickness * softplus(raw_of(points) - walk.shift))
+        alpha = -torch.expm1(-walk.thickness * walk.activated(raw_of(points) - walk.shift))
         counts = walking & (empty == 0) & (alpha > walk.thinnest) & (left * alpha > walk.least)
         found.append((counts.nonzero()[:, 0], t[counts]))
         left = torch.where(counts, left * (1 - alpha), left)
@@ -122,7 +131,7 @@ class Composited(NamedTuple):
 
 def composited(raw: Float[Tensor, "m"], ray: Int[Tensor, "m"], rays: int, walk: Walk) -> Composited:
     """Weights of samples, sorted by ray and distance, whose raw densities less the shift these are."""
-    thickness = walk.thickness * softplus(raw)
+    thickness = walk.thickness * walk.activated(raw)
     total = torch.cat([thickness.new_zeros(1).double(), thickness.double().cumsum(0)])
     first = torch.searchsorted(ray, ray)  # of the same ray; to count them would wait for a GPU
     before = (total[:-1] - total[first]).to(thickness.dtype)
@@ -149,7 +158,8 @@ def spread_of(
 
 def raw_at(walk: Walk) -> float:
     """The raw density less the shift whose sample is as thin as the thinnest."""
-    return math.log(math.expm1(-math.log1p(-walk.thinnest) / walk.thickness))
+    activated = -math.log1p(-walk.thinnest) / walk.thickness
+    return activated if walk.activation == "relu" else math.log(math.expm1(activated))
 
 
 def jitter(key: int, index: Int[Tensor, "r"]) -> Float[Tensor, "r"]:

@@ -130,11 +130,15 @@ def looked_at(
 
 
 @triton.jit
-def opacity(raw, thickness):
-    """1 - exp(-thickness * softplus(raw)), by series where single precision would leave nothing of small numbers."""
-    e = tl.exp(tl.minimum(raw, 20.0))
-    series = e * (1.0 - e * (1.0 / 2 - e * (1.0 / 3 - e * (1.0 / 4 - e * (1.0 / 5 - e * (1.0 / 6))))))
-    soft = tl.where(e < 0.1, series, tl.where(raw < 20.0, tl.log(1.0 + e), raw))
+def opacity(raw, thickness, is_relu: tl.constexpr):
+    """1 - exp(-thickness * softplus(raw)), or relu(raw), by series where single precision would leave nothing of small
+    numbers."""
+    if is_relu:
+        soft = tl.maximum(raw, 0.0)
+    else:
+        e = tl.exp(tl.minimum(raw, 20.0))
+        series = e * (1.0 - e * (1.0 / 2 - e * (1.0 / 3 - e * (1.0 / 4 - e * (1.0 / 5 - e * (1.0 / 6))))))
+        soft = tl.where(e < 0.1, series, tl.where(raw < 20.0, tl.log(1.0 + e), raw))
     u = thickness * soft
     thin = u * (1.0 - u * (1.0 / 2 - u * (1.0 / 6 - u * (1.0 / 24 - u * (1.0 / 120)))))
     return tl.where(u < 0.1, thin, 1.0 - tl.exp(-u))

@@ -7,7 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from unflat.kernels.accumulators import marks
 from unflat.kernels.touched_adam import each_once, update_rows, update_touched
+from unflat.kernels.touched_rmsprop import rmsprop_rows, rmsprop_touched
 from unflat.method import Group
 
 
@@ -57,6 +59,29 @@ class TouchedAdam(torch.optim.Optimizer):
                     update_touched(table, gradient.reshape(rows, columns), mean, square, state["count"], **numbers)
 
 
+class TouchedRMSProp(torch.optim.Optimizer):
+    """RMSProp that changes only what a step has touched (see `kernels/touched_rmsprop.py`): rows, as `TouchedAdam`."""
+
+    def __init__(self, params: Any, fused: bool = False, **_: Any) -> None:
+        super().__init__(params, {"lr": 0.0})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            if group["weight_decay"] or group["scales"] is not None:
+                raise ValueError("the rule touched_rmsprop knows neither decay nor scales of rows: take touched")
+            numbers = {"rate": group["lr"], "beta": group["betas"][1], "eps": group["eps"]}
+            for parameter in (p for p in group["params"] if p.grad is not None):
+                state, shape = self.state[parameter], (len(parameter), math.prod(parameter.shape[1:]))
+                if not state:
+                    state["square"] = torch.zeros_like(parameter)
+                table, square = parameter.view(shape), state["square"].view(shape)
+                if parameter.grad.is_sparse:
+                    rmsprop_rows(table, *_touched(parameter.grad, marks(len(table))), square, **numbers)
+                else:
+                    rmsprop_touched(table, parameter.grad.reshape(shape), square, **numbers)
+
+
 def _make_dense(parameters: Sequence[nn.Parameter]) -> None:
     for parameter in parameters:
         if parameter.grad is not None and parameter.grad.is_sparse:
@@ -74,7 +99,10 @@ RULES: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
     "adamw": torch.optim.AdamW,
     "touched": TouchedAdam,
+    "touched_rmsprop": TouchedRMSProp,
 }
+SPARSE = frozenset({"touched", "touched_rmsprop"})
+"""rules that change only what has a gradient, and take sparse ones; the others change everything"""
 
 
 class Optimiser:
@@ -97,7 +125,7 @@ class Optimiser:
         """One update with the rate `self.rate * group.rate * factor`, or the group's own schedule for `factor`."""
         for rule, optimiser in self._rules.items():
             for group in optimiser.param_groups:
-                if rule != "touched":  # the others change everything, also what has no gradient
+                if rule not in SPARSE:
                     _make_dense(group["params"])
                 own: Callable[[int], float] | None = group["schedule"]
                 group["lr"] = self.rate * group["times"] * (factor if own is None else own(step))

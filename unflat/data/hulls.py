@@ -13,8 +13,10 @@ from torch import Tensor
 from torch.nn.functional import max_pool2d
 
 from unflat.data.kinds import Capture
+from unflat.fields.voxels import coarse_shape, grid_shape, places_of
 from unflat.geometry.cameras import Pinhole
 from unflat.geometry.rotations import Rigid
+from unflat.geometry.spaces import expanded
 from unflat.kernels.carving import carve
 from unflat.kernels.clearance import clearance
 
@@ -26,6 +28,10 @@ AT_ONCE = 2**20
 """cells of which it is asked at once how many pictures see them"""
 MARGIN = 0.25
 """cells around the hull that its box keeps"""
+CARVED = (48, 64)
+"""cells along the longest side of the box that is carved to be drawn tight, and of the tight one that is carved"""
+SEEN = 128
+"""voxels along a side of which it is asked how many pictures see them"""
 
 
 class Silhouette(NamedTuple):
@@ -105,24 +111,34 @@ def box_of(
     return torch.maximum(low, low + (first - MARGIN) * side), torch.minimum(high, low + (last + MARGIN) * side)
 
 
-CARVED = (48, 64)
-"""cells along the longest side of the box that is carved to be drawn tight, and of the tight one that is carved"""
+class Carved(NamedTuple):
+    """A box with what may hold something in it."""
+
+    inside: Bool[Tensor, "i j k"]
+    low: Float[Tensor, "3"]
+    high: Float[Tensor, "3"]
 
 
-def tight_hull(
-    capture: Capture, low: Float[Tensor, "3"], high: Float[Tensor, "3"]
-) -> tuple[Bool[Tensor, "i j k"], Float[Tensor, "3"], Float[Tensor, "3"]]:
-    """The visual hull of a capture with opacity, and the part of the box that is drawn tight around it."""
-    shown = silhouettes(capture)
-    low, high = box_of(visual_hull(shown, low, high, _cells_of(low, high, CARVED[0])), low, high)
-    return visual_hull(shown, low, high, _cells_of(low, high, CARVED[1])), low, high
+def tight_hull(capture: Capture, low: Float[Tensor, "3"], high: Float[Tensor, "3"]) -> Carved:
+    """The visual hull in the part of a box that it fills."""
+    shown, inside = silhouettes(capture), torch.ones(1, 1, 1, dtype=torch.bool)
+    for cells in CARVED:
+        x, y, z = (n - 1 for n in grid_shape(low, high, cells))
+        inside = visual_hull(shown, low, high, (x, y, z))
+        if cells == CARVED[0]:
+            low, high = box_of(inside, low, high)
+    return Carved(inside, low, high)
 
 
-def _cells_of(low: Float[Tensor, "3"], high: Float[Tensor, "3"], longest: int) -> tuple[int, int, int]:
-    """Cells along each axis that are about cubes."""
-    side = high - low
-    x, y, z = (max(3, round(float(s) / float(side.max()) * longest)) for s in side)
-    return x, y, z
+def seen_cells(
+    capture: Capture, low: Float[Tensor, "3"], high: Float[Tensor, "3"], least: float
+) -> Bool[Tensor, "i j k"]:
+    """The cells of a contracted space, between two corners, that at least such a share of the pictures sees: what few
+    see, they explain by haze before them."""
+    shape = coarse_shape(grid_shape(low, high, SEEN))
+    half = (high - low) / torch.tensor(shape) / 2
+    places = places_of(shape, low + half, high - half)
+    return (seen_by(capture, expanded(places)) >= least * len(capture)).view(shape)
 
 
 def seen_by(capture: Capture, places: Float[Tensor, "v 3"]) -> Int[Tensor, "v"]:

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from unflat.data.captures import smaller
-from unflat.data.hulls import near_object, seen_by, tight_hull
+from unflat.data.hulls import near_object, seen_cells, tight_hull
 from unflat.data.kinds import Capture, Extent
 from unflat.data.rays import RayBatch, RayPool, camera_rays, pictures_along, pooled
 from unflat.data.scenes import footprint
@@ -27,11 +27,10 @@ from unflat.fields.voxels import (
     grid_shape,
     kept_cells,
     occupied_cells,
-    places_of,
     rows_within,
 )
 from unflat.geometry.cameras import Cameras
-from unflat.geometry.spaces import expanded, within_space
+from unflat.geometry.spaces import within_space
 from unflat.kernels.accumulators import forget_accumulators
 from unflat.kernels.clearance import clearance
 from unflat.kernels.smoothing import smoothed
@@ -88,8 +87,6 @@ class Config:
     """weight of opacity: the pictures', where they have one, and that of a space without end, where all is opaque"""
 
 
-SEEN = 128
-"""voxels along a side of which it is asked how many pictures see them"""
 FEW, SMOOTH = 30, (1e-5, 5e-5)
 """pictures under which a capture has few, and how smooth it then is learned: `Config.smoothness`"""
 NEAR = 4
@@ -169,17 +166,10 @@ class QuickGrid(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb"
         if data.has_alpha and self.scene.space == "box":
             inside, self.low, self.high = tight_hull(data, self.low, self.high)
         if self.scene.space == "contracted":
-            inside = self._seen(data)
+            inside = seen_cells(data, self.low, self.high, self.config.least_seen)
         side = float((self.high - self.low).max()) / (self.config.detail * footprint(data))
         self.finest = torch.tensor(min(self.config.most, round(side)))
         self._begin(inside)
-
-    def _seen(self, data: Capture) -> Bool[Tensor, "i j k"]:
-        """The cells of a space without end that enough pictures see: what few see, they explain by haze before them."""
-        shape = coarse_shape(grid_shape(self.low, self.high, SEEN))
-        half = (self.high - self.low) / torch.tensor(shape) / 2
-        places = places_of(shape, self.low + half, self.high - half)
-        return (seen_by(data, expanded(places)) >= self.config.least_seen * len(data)).view(shape)
 
     # -- learning ------------------------------------------------------------------------------------------------------
 

@@ -78,6 +78,8 @@ class Config:
     """the same after `span` steps"""
     span: int = 250_000
     """steps in which rates fall from the first to the final ones, evenly on a logarithmic scale"""
+    epsilon: float = 1e-8
+    """of RMSProp's root: gradients that are smaller count for less"""
     delay: tuple[int, float] = (15_000, 0.01)
     """steps until density learns at its full rate, and the share of it that it begins with"""
     variation: tuple[float, float] = (1e-5, 1e-3)
@@ -100,8 +102,8 @@ class Config:
 
 BANDS = 9
 """spherical harmonics of each colour: those of degree 2"""
-DECAY, EPSILON = 0.95, 1e-8
-"""of RMSProp"""
+DECAY = 0.95
+"""of RMSProp's running mean"""
 THIN = 1e-10
 """density under which a sample is left out (code)"""
 SHARE = 0.01
@@ -224,7 +226,7 @@ class Plenoxels(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb"
     def parameter_groups(self) -> list[Group]:
         rates = zip((self.density, self.colour), self.config.rates, self.config.final_rates, strict=True)
         return [
-            Group([table], "touched_rmsprop", first, betas=(0.0, DECAY), eps=EPSILON,
+            Group([table], "touched_rmsprop", first, betas=(0.0, DECAY), eps=self.config.epsilon,
                   schedule=partial(self.rate_at, final / first, table is self.density))
             for table, first, final in rates
         ]  # fmt: skip
@@ -308,8 +310,8 @@ def small() -> Experiment:
     """A generated vase on two cores."""
     config = Config(
         resolutions=(64, 128, 192, 256), until=(60, 200, 500), smaller=(2, 1, 1, 1), detail=1.0, carve=True,
-        batch_size=4096, step=0.75, least=3e-3, last=1e-2, density=15.0, rates=(5.0, 0.03), final_rates=(0.5, 0.003),
-        span=1000, delay=(0, 1.0), varied_until=0, weighed=15, empty=0.01,
+        batch_size=4096, step=0.75, least=3e-3, last=1e-2, density=15.0, rates=(8.0, 0.04), final_rates=(0.4, 0.002),
+        span=1000, epsilon=1e-12, delay=(0, 1.0), varied_until=0, weighed=8, empty=0.01,
     )  # fmt: skip
     return Experiment(Plenoxels, config, Training(steps=1000, rate=1.0, clip=0.0), *object_splits("vase", 60, 100))
 

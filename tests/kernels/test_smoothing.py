@@ -10,7 +10,7 @@ from torch import Tensor
 
 from unflat.kernels import smoothing
 from unflat.kernels.accumulators import flattened, sparse_rows
-from unflat.kernels.smoothing import roughness_gradient, smoothed
+from unflat.kernels.smoothing import postponed, roughness_gradient, smoothed
 
 SHAPE = (4, 5, 6)
 
@@ -98,6 +98,25 @@ def test_a_table_that_is_used_twice_is_as_rough_as_once(grid: tuple[Tensor, Tens
     wanted[rows] += 0.3 * expected(table, row_of)[rows]
     assert parameter.grad is not None
     torch.testing.assert_close(parameter.grad.to_dense().reshape(wanted.shape), wanted)
+
+
+def test_roughness_can_join_later_what_by_then_is_touched(grid: tuple[Tensor, Tensor]) -> None:
+    table, row_of = grid
+    given = torch.zeros_like(table)
+    given[3] = 1.0
+    parameter = table.clone().requires_grad_()
+    with postponed() as roughness:
+        smoothed(parameter, row_of, 0.5).backward(given)
+    assert parameter.grad is not None and torch.equal(parameter.grad, given)
+    parameter.grad[8] = 2.0
+    for join in roughness:
+        join()
+    wanted = given.reshape(len(table), -1).clone()
+    wanted[8] = 2.0
+    wanted[[3, 8]] += 0.5 * expected(table, row_of)[[3, 8]]
+    torch.testing.assert_close(parameter.grad.reshape(wanted.shape), wanted)
+    smoothed(parameter, row_of, 0.5).backward(given)
+    assert len(roughness) == 1, "outside, nothing is put off"
 
 
 class _Given(torch.autograd.Function):

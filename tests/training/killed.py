@@ -3,6 +3,7 @@
 import multiprocessing as mp
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -103,7 +104,25 @@ def _dying(function: Callable[..., Any], times: int, half_written: bool) -> Call
 
 def train_as(rank: int, count: int, port: int, folder: Path, training: Training, config: Any) -> None:
     """Train as one of several processes, as torchrun would start them."""
+    join_as(rank, count, port)
+    train_here(folder, training, config)
+
+
+def join_as(rank: int, count: int, port: int) -> None:
+    """Say what torchrun says to the processes that it starts."""
     os.environ.update(
         RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(count), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port)
     )
-    train_here(folder, training, config)
+
+
+def start_two(work: Callable[..., None], *arguments: Any) -> None:
+    """Call `work(rank, 2, port, ...)` in two processes that can meet, and wait for both."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    two = [processes().Process(target=work, args=(rank, 2, port, *arguments)) for rank in (0, 1)]
+    for process in two:
+        process.start()
+    for process in two:
+        process.join(120)
+    assert [process.exitcode for process in two] == [0, 0]

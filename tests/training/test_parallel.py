@@ -1,12 +1,11 @@
 """Two processes that average their gradients learn what one would from both their batches."""
 
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
-from killed import processes, train_as, train_here
+from killed import start_two, train_as, train_here
 from safetensors.torch import load_file
 from tilt import Config, Tilt
 
@@ -31,18 +30,7 @@ def both(method: Tilt, data: Photos, step: int, seed: int) -> Iterator[PhotoBatc
 
 
 def test_two_processes_learn_as_one_with_both_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    two = [
-        processes().Process(target=train_as, args=(rank, 2, port, tmp_path / "two", TRAINING, CONFIG))
-        for rank in (0, 1)
-    ]
-    for process in two:
-        process.start()
-    for process in two:
-        process.join(120)
-    assert [process.exitcode for process in two] == [0, 0]
+    start_two(train_as, tmp_path / "two", TRAINING, CONFIG)
     monkeypatch.setattr(Tilt, "batches", both)
     train_here(tmp_path / "one", TRAINING, CONFIG)
     ours, expected = (load_file(tmp_path / name / "weights.safetensors") for name in ("two", "one"))

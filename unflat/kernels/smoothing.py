@@ -6,6 +6,8 @@ code), the gradient of the roughness joins the one that the pictures give, where
 """
 
 import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -35,7 +37,19 @@ def smoothed(
     """
     if not weight:
         return table
-    return _Smoothed.apply(table, row_of, weight)  # type: ignore[no-untyped-call]
+    return _Smoothed.apply(table, row_of, weight, table if table.is_leaf else None)  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def postponed() -> Iterator[list[Callable[[], None]]]:
+    """Gradients of parameters that are found inside are without roughness: what is given adds it to them, afterwards.
+    For those who still change which rows are touched, such as processes that average their gradients."""
+    global _postponed
+    before, _postponed = _postponed, []
+    try:
+        yield _postponed
+    finally:
+        _postponed = before
 
 
 def roughness_gradient(
@@ -96,24 +110,42 @@ class _Smoothed(torch.autograd.Function):
     """The table forwards; backwards, the gradient with that of the roughness, as sparse as it was."""
 
     @staticmethod
-    def forward(ctx: Any, table: Tensor, row_of: Tensor, weight: float) -> Tensor:
+    def forward(ctx: Any, table: Tensor, row_of: Tensor, weight: float, parameter: Tensor | None) -> Tensor:
         ctx.kept = table.detach(), row_of, weight
+        ctx.parameter = parameter
         return table.view_as(table)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Any:
-        table, row_of, weight = ctx.kept
-        values = table.view(len(table), -1)
-        if not gradient.is_sparse:
-            return with_roughness(gradient.reshape(values.shape), values, row_of, weight).view(table.shape), None, None
-        gradient = each_once(gradient, marks(len(table)))
-        touched, given = gradient._indices()[0], gradient._values().reshape(-1, values.shape[1])
-        if given.device.type == "cpu" and _loops() is not None:
-            joined = sparse_rows(touched, _looped(given, touched, values, row_of, weight), len(table))
-        else:
-            joined = sparse_rows(touched, given + weight * roughness_gradient(values, row_of, touched), len(table))
-        return flattened(joined) if table.dim() == 1 else joined, None, None
+        parameter, kept = ctx.parameter, ctx.kept
+        if _postponed is None or parameter is None:
+            return _with(gradient, *kept), None, None, None
+
+        def join() -> None:
+            if parameter.grad is not None:
+                parameter.grad = _with(parameter.grad, *kept)
+
+        _postponed.append(join)
+        return gradient, None, None, None
+
+
+_postponed: list[Callable[[], None]] | None = None
+"""what is to add roughness later, where that is asked for"""
+
+
+def _with(gradient: Tensor, table: Tensor, row_of: Tensor, weight: float) -> Tensor:
+    """A gradient of the table, dense or sparse, with the roughness where it touches."""
+    values = table.view(len(table), -1)
+    if not gradient.is_sparse:
+        return with_roughness(gradient.reshape(values.shape), values, row_of, weight).view(table.shape)
+    gradient = each_once(gradient, marks(len(table)))
+    touched, given = gradient._indices()[0], gradient._values().reshape(-1, values.shape[1])
+    if given.device.type == "cpu" and _loops() is not None:
+        joined = sparse_rows(touched, _looped(given, touched, values, row_of, weight), len(table))
+    else:
+        joined = sparse_rows(touched, given + weight * roughness_gradient(values, row_of, touched), len(table))
+    return flattened(joined) if table.dim() == 1 else joined
 
 
 def _looped(given: Tensor, touched: Tensor, values: Tensor, row_of: Tensor, weight: float) -> Tensor:

@@ -1,12 +1,22 @@
-"""Data parallel under torchrun: every process draws its own batches, and the gradients are averaged once a step."""
+"""Data parallel under torchrun: every process draws its own batches, and the gradients are averaged once a step.
+
+What is learned is what one process would learn that draws all of these batches as one, up to rounding: every loss is a
+mean over the batch, and batches are of one size. What counts which rows of a table were touched (sparse gradients, the
+roughness of `kernels.smoothing`) counts those that any process has touched.
+"""
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+
+from unflat.kernels.smoothing import postponed
+
+NONE, SPARSE, DENSE = range(3)
+"""how a parameter's gradient is kept"""
 
 
 @dataclass(frozen=True)
@@ -16,6 +26,8 @@ class Processes:
     rank: int = 0
     count: int = 1
     local_rank: int = 0
+    _shared: list[tuple[Tensor, int]] = field(default_factory=list, compare=False)
+    """the buffers that all have, each with its count of changes"""
 
     @staticmethod
     def join() -> "Processes":
@@ -38,18 +50,45 @@ class Processes:
             dist.barrier()
 
     def share(self, buffers: Iterable[Tensor]) -> None:
-        """Give all processes the first one's buffers, so that what is decided from them is decided alike."""
-        if self.count > 1:
-            for buffer in buffers:
+        """Give all processes the first one's buffers, so that what is decided from them is decided alike.
+
+        Nothing is sent in a step in which the first one's have not changed: a grid's are as large as the grid.
+        """
+        now = [(buffer, buffer._version) for buffer in buffers]
+        if self.count == 1 or not now:
+            return
+        same = len(now) == len(self._shared) and all(
+            ours is theirs and version == before
+            for (ours, version), (theirs, before) in zip(now, self._shared, strict=True)
+        )
+        changed = torch.tensor(not same, device=now[0][0].device)
+        dist.broadcast(changed, 0)
+        if changed:
+            for buffer, _ in now:
                 dist.broadcast(buffer, 0)
+            self._shared[:] = [(buffer, buffer._version) for buffer, _ in now]
+
+    def differentiate(self, total: Tensor, parameters: Sequence[nn.Parameter]) -> Tensor:
+        """Give every parameter the gradient of the mean of `total` over the processes; return that mean."""
+        if self.count == 1:
+            total.backward()  # type: ignore[no-untyped-call]
+            return total.detach()
+        with postponed() as roughness:
+            total.backward()  # type: ignore[no-untyped-call]
+        mean = self.average(parameters, total.detach())
+        for join in roughness:  # to the rows that any process has touched
+            join()
+        return mean
 
     def average(self, parameters: Sequence[nn.Parameter], loss: Tensor) -> Tensor:
-        """Replace every gradient by its mean over the processes; return the mean of `loss`."""
+        """Replace every gradient by its mean over the processes; return the mean of `loss`.
+
+        A parameter without a gradient in one process has one of zero there if another process has one, and none if
+        none has: Adam would count a step.
+        """
         if self.count == 1:
             return loss
-        for parameter in parameters:
-            if parameter.grad is None:  # another process may have one
-                parameter.grad = torch.zeros_like(parameter)
+        self._keep_alike(parameters)
         gradients = [p.grad for p in parameters if p.grad is not None]
         dense = [g for g in gradients if not g.is_sparse]
         flat = torch.cat([loss.detach().reshape(1), *(g.reshape(-1).to(loss.dtype) for g in dense)])
@@ -63,6 +102,21 @@ class Processes:
                 parameter.grad = self._sparse_mean(parameter.grad)
         return mean[0]
 
+    def _keep_alike(self, parameters: Sequence[nn.Parameter]) -> None:
+        """Let every gradient be there, and be sparse, in all processes or in none."""
+        kept = [NONE if p.grad is None else SPARSE if p.grad.is_sparse else DENSE for p in parameters]
+        most = torch.tensor(kept, dtype=torch.int32, device=parameters[0].device)
+        dist.all_reduce(most, dist.ReduceOp.MAX)
+        for parameter, ours, theirs in zip(parameters, kept, most.tolist(), strict=True):
+            if ours == theirs:
+                continue
+            if ours == SPARSE:
+                assert parameter.grad is not None
+                parameter.grad = parameter.grad.to_dense()
+            else:
+                zero = torch.zeros_like(parameter, requires_grad=False)
+                parameter.grad = zero.to_sparse(1) if theirs == SPARSE else zero
+
     def _sparse_mean(self, gradient: Tensor) -> Tensor:
         """The mean of sparse gradients, whose rows differ from process to process."""
         gradient = gradient.coalesce()
@@ -70,6 +124,8 @@ class Processes:
         lengths = [torch.zeros(1, dtype=torch.long, device=gradient.device) for _ in range(self.count)]
         dist.all_gather(lengths, lengths[0].new_tensor([mine[0].shape[1]]))
         most = int(torch.cat(lengths).max())
+        if most == 0:  # nobody has touched anything
+            return gradient
         everyone: list[list[Tensor]] = []
         for part in (mine[0].T.contiguous(), mine[1]):
             padded = part.new_zeros(most, *part.shape[1:])

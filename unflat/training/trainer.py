@@ -107,6 +107,7 @@ class Trainer:
                     losses = losses_of(batch, step)
                 norm, loss = self._learn(losses, step)
                 self.processes.share(changing_buffers(self.method))
+                torch.manual_seed(seed_of(training.seed, step, -1))  # what is drawn there is so in all processes
                 with self.device:  # what is made there is made where the method is
                     restructured = self.method.update(step)
                 if restructured:
@@ -120,9 +121,8 @@ class Trainer:
     def _learn(self, losses: Losses, step: int) -> tuple[Tensor, Tensor]:
         """One update; the norm of its gradient and the loss."""
         self.optimiser.zero_grad()
-        losses.total.backward()  # type: ignore[no-untyped-call]
         parameters = self.optimiser.parameters
-        loss = self.processes.average(parameters, losses.total.detach())
+        loss = self.processes.differentiate(losses.total, parameters)
         norm = nn.utils.get_total_norm([values_of(p.grad) for p in parameters if p.grad is not None])
         if not torch.isfinite(norm + loss):
             self._stop(losses, step)  # before clipping, which would spread a NaN to every gradient

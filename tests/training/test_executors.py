@@ -1,4 +1,4 @@
-"""Pieces of work here, in processes and on Ray: the same answers, failures told and tried again, nothing left behind."""
+"""Pieces of work here, in processes and on Ray: the same answers, failures tried again, nothing left behind."""
 
 import os
 import signal

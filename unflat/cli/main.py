@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 EXTRAS = {"av": "video", "skimage": "mesh", "scipy": "mesh", "fast_simplification": "mesh", "xatlas": "mesh",
-          "numba": "fast", "tensorboard": "log", "transformers": "vit"}  # fmt: skip
+          "numba": "fast", "tensorboard": "log", "transformers": "vit", "ray": "dist"}  # fmt: skip
 """which optional part of the package brings a module"""
 
 OK, UNEXPECTED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130

@@ -20,6 +20,7 @@ Flag = Annotated[bool, tyro.conf.arg(help_behavior_hint="")]
 # Arguments without a name
 Method = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="METHOD", help_behavior_hint="")]
 Run = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN", help_behavior_hint="")]
+SomeData = Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="[DATA ...]", help_behavior_hint="")]
 MaybeData = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="[DATA]", help_behavior_hint="")]
 
 

@@ -1,4 +1,7 @@
-"""`unflat train`: learn from photos or from a capture. Its options are built for the one method that is asked for."""
+"""`unflat train`: learn from photos or from a capture, or from several of them, each by itself (`unflat.cli.many`).
+
+Its options are built for the one method that is asked for.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, make_dataclass, replace
@@ -8,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from unflat import catalogue
-from unflat.cli.parsing import Count, Flag, Folder, MaybeData, Method, Text, only_json, parsed, print_json
+from unflat.cli.parsing import Count, Flag, Folder, Method, SomeData, Text, only_json, parsed, print_json
 from unflat.cli.sources import (
     OBJECTS,
     WORLDS,
@@ -42,14 +45,15 @@ class TrainOptions:
 
     method: Method
     """a name from `unflat list`. Left out: quick_grid for a capture, unsup3d for photos"""
-    data: MaybeData = ""
+    sources: SomeData = ()
     """photos: a folder, a glob in quotes, a video, or generated faces, faces:20000. A capture: its folder, or a
-    generated object, vase:60. Left out: the experiment's own data"""
+    generated object, vase:60. Several: a run of its own for each. Left out: the experiment's own data"""
     experiment: Text = ""
     """whose settings (and data, if you give none) are taken: a name from `unflat show METHOD`, or EXPERIMENT/ROW
     for a row of its paper's table. Left out: `small` on a CPU, the paper's on a GPU, fitted to your data"""
     out: Folder = None
-    """the run's folder: weights, logs and sample pictures. Left out: runs/METHOD-DATA"""
+    """the run's folder: weights, logs and sample pictures; of several runs, the folder that theirs are in. Left out:
+    runs/METHOD-DATA"""
     start: Text = ""
     """weights to begin from, for fine-tuning, with their settings: a run's folder, a file, or a shipped name such as
     faces"""
@@ -60,7 +64,19 @@ class TrainOptions:
     quiet: Flag = False
     """no progress"""
     json: Flag = False
-    """for scripts: the run's folder and figures as one object"""
+    """for scripts: the run's folder and figures as one object; of several runs, all of them"""
+    executor: Literal["serial", "processes", "ray"] = "serial"
+    """of several runs: one after the other; in processes of this machine, each with its share of the cores; or on the
+    Ray cluster that RAY_ADDRESS names, else by a Ray of this machine alone (pip install 'unflat[dist]')"""
+    workers: Count = None
+    """runs at once. Left out: as many as there are GPUs, or cores"""
+    retries: int = 1
+    """times that a run that failed is tried again; it goes on where it was"""
+
+    @property
+    def data(self) -> str:
+        """DATA, where it is one."""
+        return self.sources[0] if self.sources else ""
 
 
 @dataclass(frozen=True)
@@ -96,14 +112,16 @@ KINDS: dict[str, type[TrainOptions]] = {"Photos": PhotoOptions, "Capture": Captu
 
 def train(arguments: Sequence[str]) -> None:
     arguments, why = _with_method(arguments)
-    options = _options(arguments)
+    options = options_of(arguments)
+    if len(options.sources) > 1:
+        from unflat.cli.many import train_many
+
+        train_many(options, arguments, why)
+        return
     with only_json(options.json):
         if why:
             print(why)
-        data, validation = _data(options)
-        if options.data and options.data.partition(":")[0] not in (*WORLDS, *OBJECTS):
-            options = _looked_at(options, arguments, data)
-        run = _trained(options, data, validation)
+        run, validation = learned(options, arguments)
         from unflat.training.parallel import Processes
 
         if not Processes.join().first:  # one is enough to say it
@@ -120,6 +138,14 @@ def train(arguments: Sequence[str]) -> None:
         figures = plain_figures(run.figures)  # JSON knows no NaN
         said = {"run": str(run.folder), "weights": str(weights), "figures": figures, "warnings": run.warnings}
         print_json(said)
+
+
+def learned(options: Any, arguments: Sequence[str]) -> tuple["Run", Any]:
+    """The run on the one DATA of the options, and what it was validated with."""
+    data, validation = _data(options)
+    if options.data and options.data.partition(":")[0] not in (*WORLDS, *OBJECTS):
+        options = _looked_at(options, arguments, data)
+    return _trained(options, data, validation), validation
 
 
 def _next(options: Any, folder: Path) -> str:
@@ -161,7 +187,7 @@ def _looked_at(options: Any, arguments: Sequence[str], data: Any) -> Any:
     told = [_told(setting, why, asked, suited, fitted) for setting, why in reasons.items()]
     if any(told):
         print("\n".join(["settings for these data (an option that you give wins):", *filter(None, told)]))
-    return fitted
+    return replace(options, config=fitted.config, training=fitted.training)
 
 
 def _warnings(data: Any) -> Sequence[str]:
@@ -189,7 +215,7 @@ def _plain(value: Any) -> str:
     return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def _options(arguments: Sequence[str]) -> Any:
+def options_of(arguments: Sequence[str]) -> Any:
     """The options, with `config` and `training` of the method and experiment that the arguments name."""
     words = _words(arguments)
     known = {entry.name for entry in catalogue.methods()}
@@ -256,12 +282,21 @@ def _given(arguments: Sequence[str], option: str) -> str:
     return ""
 
 
+def name_of(data: str) -> str:
+    """What DATA is called in the name of a run's folder."""
+    return Path(data).stem
+
+
+def folder_of(method: str, called: str) -> Path:
+    """Where a run goes that was not told."""
+    return Path("runs") / f"{method}-{called}"
+
+
 def _trained(options: Any, data: Any, validation: Any) -> "Run":
     from unflat.training.run import train as train_method
     from unflat.training.trainer import Diverged
 
-    called = Path(options.data).stem or options.experiment.replace("/", "-")
-    out = options.out or Path("runs") / f"{options.method}-{called}"
+    out = options.out or folder_of(options.method, name_of(options.data) or options.experiment.replace("/", "-"))
     print(f"{options.method} with the settings of experiment {options.experiment} into {out}")
     try:
         return train_method(

@@ -12,6 +12,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any, Literal
@@ -177,10 +178,8 @@ class Processes(Executor):
         place = next(i for i, worker in enumerate(self._workers) if worker is None or worker.index is None)
         worker = self._workers[place] or self._started(place)
         worker.index = index
-        try:
+        with suppress(BrokenPipeError):  # if it has died, `ended` will find it
             worker.connection.send((index, item))
-        except BrokenPipeError:
-            pass  # it has died, which `ended` will find
 
     def _started(self, place: int) -> _Worker:
         ours, theirs = self._context.Pipe()
@@ -204,6 +203,7 @@ class Processes(Executor):
     def _outcome(self, place: int, worker: _Worker) -> Outcome | None:
         """What a worker says, or that it has died; None while it works."""
         assert worker.index is not None
+        index = worker.index
         try:
             if worker.connection.poll():
                 outcome: Outcome = worker.connection.recv()
@@ -215,7 +215,7 @@ class Processes(Executor):
             return None
         self._workers[place] = None
         worker.connection.close()
-        return Outcome(worker.index, error=_died(worker.process.exitcode), again=True)
+        return Outcome(index, error=_died(worker.process.exitcode), again=True)
 
     def stop(self) -> None:
         workers = [worker for worker in self._workers if worker is not None]

@@ -142,9 +142,15 @@ def desk(tmp_path: Path, shipped: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     return tmp_path
 
 
+def in_shell(word: str) -> list[str]:
+    """What a shell makes of a word: of a pattern, the folders that it names."""
+    return sorted(map(str, Path().glob(word))) if word.endswith("*/") else [word]
+
+
 def run_command(command: str) -> None:
     """Run a command as the docs have it, in the working folder."""
-    program, *arguments = shlex.split(shorter(command))
+    program, *words = shlex.split(shorter(command))
+    arguments = [found for word in words for found in in_shell(word)]
     if program == "unflat":
         assert main(arguments) == 0, f"{command} failed"
     elif program == "make":

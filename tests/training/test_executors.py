@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+import torch
 from pieces import Piece, work
 
 from unflat.training import executors
@@ -84,7 +85,7 @@ def test_cores_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_as_many_at_once_as_there_are_cores_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(executors, "cores", lambda: 8)
-    monkeypatch.setattr(executors.torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     given: list[tuple[dict[str, int], int]] = [
         ({"pieces": 20}, 8), ({"pieces": 3}, 3), ({"pieces": 20, "workers": 2}, 2), ({"pieces": 20, "threads": 4}, 2),
         ({"pieces": 20, "threads": 16}, 1),
@@ -96,9 +97,9 @@ def test_as_many_at_once_as_there_are_cores_for(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_every_worker_has_a_gpu_of_its_own_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert executors.gpu_of(0) == "" or executors.torch.cuda.is_available()
-    monkeypatch.setattr(executors.torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(executors.torch.cuda, "device_count", lambda: 2)
+    assert executors.gpu_of(0) == "" or torch.cuda.is_available()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     assert [executors.gpu_of(place) for place in range(3)] == ["0", "1", "0"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-af,7")

@@ -34,7 +34,7 @@ COMMANDS = {
     "show": Command("unflat.cli.listing:show_method", "one method: its settings, experiments and figures"),
     "demo": Command("unflat.cli.demo:demo", "a first look: shipped photos and generated faces in 3D"),
     "train": Command(
-        "unflat.cli.train:train", "learn from photos of one kind of object, or from a capture of one scene"
+        "unflat.cli.many:train", "learn from photos of one kind of object, or from a capture of one scene"
     ),
     "predict": Command("unflat.cli.predict:predict", "photos -> depth, albedo, light, meshes, videos, a report"),
     "render": Command("unflat.cli.captured:render", "a run on a capture -> videos along a path, depth and opacity too"),

@@ -1,4 +1,4 @@
-"""`unflat train METHOD DATA DATA …`: a run for each, in as many processes as asked for, and a table of them all."""
+"""`unflat train`: on one DATA as `unflat.cli.train` does; on several, a run for each, and a table of them all."""
 
 import contextlib
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from unflat.cli.parsing import only_json, print_json
-from unflat.cli.train import CaptureOptions, folder_of, learned, name_of, options_of
+from unflat.cli.train import CaptureOptions, folder_of, learned, name_of, options_of, train_one, with_method
 from unflat.training.executors import Outcome, carried_out, executor
 
 SAID = "output.txt"
@@ -59,6 +59,12 @@ class Row:
             "seconds": took,
             "folder": f"failed: {self.error}" if self.error else self.run,
         }
+
+
+def train(arguments: Sequence[str]) -> None:
+    arguments, why = with_method(arguments)
+    options = options_of(arguments)
+    (train_many if len(options.sources) > 1 else train_one)(options, arguments, why)
 
 
 def train_many(options: Any, arguments: Sequence[str], why: str = "") -> None:

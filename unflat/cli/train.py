@@ -1,6 +1,6 @@
-"""`unflat train`: learn from photos or from a capture, or from several of them, each by itself (`unflat.cli.many`).
+"""`unflat train`: learn from photos or from a capture. Its options are built for the one method that is asked for.
 
-Its options are built for the one method that is asked for.
+The command is in `unflat.cli.many`, which trains on several of them, each by itself; here is what it does with one.
 """
 
 from collections.abc import Sequence
@@ -110,14 +110,8 @@ KINDS: dict[str, type[TrainOptions]] = {"Photos": PhotoOptions, "Capture": Captu
 """how each kind of data is read"""
 
 
-def train(arguments: Sequence[str]) -> None:
-    arguments, why = _with_method(arguments)
-    options = options_of(arguments)
-    if len(options.sources) > 1:
-        from unflat.cli.many import train_many
-
-        train_many(options, arguments, why)
-        return
+def train_one(options: Any, arguments: Sequence[str], why: str = "") -> None:
+    """Train on the one DATA of the options, and say what to do next; `why` is said first."""
     with only_json(options.json):
         if why:
             print(why)
@@ -155,7 +149,7 @@ def _next(options: Any, folder: Path) -> str:
     return f"unflat predict {folder} PHOTOS --out out"
 
 
-def _with_method(arguments: Sequence[str]) -> tuple[Sequence[str], str]:
+def with_method(arguments: Sequence[str]) -> tuple[Sequence[str], str]:
     """The arguments with a method's name among them, and why it was taken where the user named data alone."""
     words = _words(arguments)
     known = {entry.name for entry in catalogue.methods()}

@@ -8,6 +8,7 @@ can be pickled.
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
@@ -16,10 +17,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any, Literal
-
-import torch
-
-from unflat.kernels.threads import share_threads
 
 Where = Literal["serial", "processes", "ray"]
 Work = Callable[[Any], Any]
@@ -78,8 +75,7 @@ def executor(where: Where, work: Work, *, pieces: int, workers: int | None = Non
         return Serial(work)
     if where == "ray":
         return OnRay(work, pieces, workers, threads)
-    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    workers = min(pieces, workers or gpus or max(1, cores() // max(1, threads)))
+    workers = min(pieces, workers or len(gpus()) or max(1, cores() // max(1, threads)))
     return Processes(work, workers, threads or share_of(cores(), workers))
 
 
@@ -122,7 +118,7 @@ def tried(work: Work, index: int, item: Any) -> Outcome:
 
 def cores() -> int:
     """Of this machine, as far as this process may use them."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def share_of(cores: int, workers: int) -> int:
@@ -230,17 +226,26 @@ class Processes(Executor):
         self._workers = [None] * self.places
 
 
-def gpu_of(place: int) -> str:
-    """The GPU of a worker as CUDA_VISIBLE_DEVICES names it, in turn; empty where there is none."""
+def gpus() -> list[str]:
+    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    import torch  # here, since who only asks for help need not wait for it
+
     if not torch.cuda.is_available():
-        return ""
+        return []
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    names = visible.split(",") if visible else [str(number) for number in range(torch.cuda.device_count())]
-    return names[place % len(names)]
+    return visible.split(",") if visible else [str(number) for number in range(torch.cuda.device_count())]
+
+
+def gpu_of(place: int) -> str:
+    """A worker's own, in turn; empty where there is none."""
+    there = gpus()
+    return there[place % len(there)] if there else ""
 
 
 def _serve(connection: Connection, work: Work, threads: int, gpu: str) -> None:
     """What a process does: pieces of work until there are no more."""
+    from unflat.kernels.threads import share_threads
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who started it stops it
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if gpu:
@@ -326,5 +331,7 @@ class OnRay(Executor):
 
 def _on_worker(work: Work, index: int, item: Any, threads: int) -> Outcome:
     """What a worker of Ray does with a task."""
+    from unflat.kernels.threads import share_threads
+
     share_threads(threads)
     return tried(work, index, item)

@@ -4,7 +4,7 @@ A batch is a function of the seed and the step: pixels are drawn epoch by epoch 
 so nothing is shuffled in memory and a resumed run draws what the unbroken one would have drawn.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -159,10 +159,18 @@ def pictures_along(
 
 
 def pooled(
-    pool: RayPool, batch_size: int, *, seed: int, start: int = 0, among: Int[np.ndarray, "m"] | None = None
+    pool: RayPool,
+    batch_size: int,
+    *,
+    seed: int,
+    start: int = 0,
+    among: Int[np.ndarray, "m"] | None = None,
+    taken: Callable[[], int] | None = None,
 ) -> Iterator[RayBatch]:
     """Batches without end from step `start` on, of all pictures at once: of every pixel, or of those numbered `among`,
     and only of those that belong to the scene. Every pixel comes once an epoch.
+
+    `taken` says before each step how many rays of its batch are wanted; the others are left out.
 
     Raises ValueError if no pixel is left.
     """
@@ -172,19 +180,20 @@ def pooled(
     count = len(pool) if among is None else len(among)
     if count == 0:
         raise ValueError("there are no pixels to draw batches from: the masks leave none")
-    return _pooled(pool, batch_size, seed, start, among, count)
+    return _pooled(pool, batch_size, seed, start, among, count, taken or (lambda: batch_size))
 
 
 def _pooled(
-    pool: RayPool, batch_size: int, seed: int, step: int, among: Int[np.ndarray, "m"] | None, count: int
-) -> Iterator[RayBatch]:
+    pool: RayPool, batch_size: int, seed: int, step: int, among: Int[np.ndarray, "m"] | None, count: int,
+    taken: Callable[[], int],
+) -> Iterator[RayBatch]:  # fmt: skip
     block, chosen = -1, np.zeros(0, np.int64)
     while True:
         if step // BLOCK != block:  # the order of many batches at once: a batch alone is too few for numpy
             block = step // BLOCK
             chosen = ordered(block * BLOCK * batch_size, BLOCK * batch_size, count, seed)
         first = (step - block * BLOCK) * batch_size
-        pixels = chosen[first : first + batch_size]
+        pixels = chosen[first : first + min(batch_size, taken())]
         yield pool.batch(pixels if among is None else among[pixels])
         step += 1
 

@@ -8,6 +8,7 @@ everywhere else. What all do stands in `kernels.walking`. The raw density of a t
 point.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from unflat.geometry.spaces import Rays
+from unflat.kernels.hash_lookup import Hashed, hash_looked_up, hashed_field
 from unflat.kernels.lookup import (
     Box,
     Gradients,
@@ -60,6 +62,21 @@ class Weighed(NamedTuple):
         return none.index_add(0, self.ray, self.weight[:, None] * values)
 
 
+class Decoded(NamedTuple):
+    """A density whose logarithm a small network makes of what hashed grids hold: one hidden layer of ReLUs."""
+
+    table: Hashed
+    hidden: Float[Tensor, "w k"]
+    hidden_bias: Float[Tensor, "w"]
+    last: Float[Tensor, "w"]
+    last_bias: Float[Tensor, ""]
+
+    def raw(self, points: Float[Tensor, "n 3"], box: Box) -> Float[Tensor, "n"]:
+        """The logarithm of the density."""
+        features = hash_looked_up(points, self.table, box)
+        return torch.relu(features @ self.hidden.T + self.hidden_bias) @ self.last + self.last_bias
+
+
 def density_march(rays: Rays, density: Table, cells: Cells, walk: Walk) -> Weighed:
     """The samples of a field that count. Weights and what passes have gradients for the field's tables."""
     tables = tables_of(density)
@@ -84,7 +101,70 @@ def density_march_torch(rays: Rays, density: Table, cells: Cells, walk: Walk) ->
     return Weighed(weight, ray, t, points, through)
 
 
+@torch.no_grad()
+def decoded_march(
+    rays: Rays, field: Decoded, cells: Cells, walk: Walk
+) -> tuple[Int[Tensor, "m"], Float[Tensor, "m"], Float[Tensor, "m 3"]]:
+    """The samples that count of a density that a network makes: their rays, distances and points.
+
+    The density is exp(raw - shift); nothing has a gradient, since what has one needs more of the network than the
+    density, and is asked again at what is left.
+    """
+    values = field.table.values
+    if walk.activation != "exp":
+        raise ValueError(f"the network gives the logarithm of a density: walk with exp, not with {walk.activation}")
+    if values.device.type == "cpu" and values.dtype == torch.float32 and _loops() is not None:
+        _, each, within, kept = _marched(rays, lambda: _decoded(field), cells, walk)
+        ray = torch.from_numpy(np.repeat(np.arange(len(rays)), each))
+        points = cells.low + torch.from_numpy(within) * (cells.high - cells.low)
+        return ray, torch.from_numpy(kept[:, 3].copy()), points
+    box = Box(cells.low, cells.high)
+    ray, t = met(rays, cells, walk, lambda points: field.raw(points, box))
+    return ray, t, points_at(rays[ray], t, walk)
+
+
 # -- the loops ---------------------------------------------------------------------------------------------------------
+
+
+def _marched(
+    rays: Rays, field_of_piece: Callable[[], tuple[Any, ...]], cells: Cells, walk: Walk
+) -> tuple[np.ndarray, ...]:
+    """What passes [r], how many samples each ray has [r], and of these within [m, 3] and kept [m, 4], as the loop says
+    it."""
+    walked = (rays.origins, rays.directions, rays.near, rays.far)
+    given = [part.detach().float().contiguous().numpy() for part in walked]
+    count, index, key = len(rays), rays.index.numpy(), np.uint64(walk.key & 2**64 - 1)
+    through = np.empty(count, np.float32)
+    numbers = [np.float32(v) for v in (walk.thickness, walk.shift, raw_at(walk), walk.least, walk.last)]
+    room_of = [part.numpy() for part in (cells.clear, cells.low, cells.high)]
+
+    def march(piece: tuple[int, int]) -> tuple[np.ndarray, ...]:
+        a, b = piece
+        first, room, used, field = np.empty(b - a + 1, np.int64), ROOM * max(b - a, 64), -1, field_of_piece()
+        while used < 0:
+            within, kept = np.empty((room, 3), np.float32), np.empty((room, 4), np.float32)
+            used = _loops().forward(
+                *(part[a:b] for part in given), index[a:b], key, field, *room_of, np.float32(walk.step),
+                walk.contracted, *numbers, walk.activation == "relu", through[a:b], first, within, kept,
+            )  # fmt: skip
+            room *= 2
+        return np.diff(first), within[:used], kept[:used]
+
+    return through, *(np.concatenate(p) for p in zip(*side_by_side(march, pieces(count)), strict=True))
+
+
+def _decoded(field: Decoded) -> tuple[Any, ...]:
+    """As loops take it, with room to work in."""
+    weights = (field.hidden.T, field.hidden_bias, field.last)
+    width, features = field.hidden.shape
+    arrays = (part.detach().contiguous().numpy() for part in weights)
+    return (
+        *hashed_field(field.table),
+        *arrays,
+        np.float32(field.last_bias),
+        np.empty(features, np.float32),
+        np.empty(width, np.float32),
+    )
 
 
 class _March(torch.autograd.Function):
@@ -93,30 +173,11 @@ class _March(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rays: Rays, kind: Any, cells: Cells, walk: Walk, *tables: Tensor) -> Any:
         field = field_of(kind, tables)
-        walked = (rays.origins, rays.directions, rays.near, rays.far)
-        given = [part.detach().float().contiguous().numpy() for part in walked]
-        count, index, key = len(rays), rays.index.numpy(), np.uint64(walk.key & 2**64 - 1)
-        through = np.empty(count, np.float32)
-        numbers = [np.float32(v) for v in (walk.thickness, walk.shift, raw_at(walk), walk.least, walk.last)]
-        room_of = [part.numpy() for part in (cells.clear, cells.low, cells.high)]
-
-        def march(piece: tuple[int, int]) -> tuple[np.ndarray, ...]:
-            a, b = piece
-            first, room, used = np.empty(b - a + 1, np.int64), ROOM * max(b - a, 64), -1
-            while used < 0:
-                within, kept = np.empty((room, 3), np.float32), np.empty((room, 4), np.float32)
-                used = _loops().forward(
-                    *(part[a:b] for part in given), index[a:b], key, field, *room_of, np.float32(walk.step),
-                    walk.contracted, *numbers, walk.activation == "relu", through[a:b], first, within, kept,
-                )  # fmt: skip
-                room *= 2
-            return np.diff(first), within[:used], kept[:used]
-
-        each, within, kept = (np.concatenate(p) for p in zip(*side_by_side(march, pieces(count)), strict=True))
+        through, each, within, kept = _marched(rays, lambda: field, cells, walk)
         first = np.concatenate([[0], np.cumsum(each)])
-        rules = numbers[0], walk.activation == "relu"
+        rules = np.float32(walk.thickness), walk.activation == "relu"
         ctx.kept, ctx.tables = (kind, field, first, within, kept, rules, through), tables
-        ray = torch.from_numpy(np.repeat(np.arange(count), each))
+        ray = torch.from_numpy(np.repeat(np.arange(len(rays)), each))
         points = cells.low + torch.from_numpy(within) * (cells.high - cells.low)
         outputs = torch.from_numpy(kept[:, 0] * kept[:, 1]), ray, torch.from_numpy(kept[:, 3].copy()), points
         ctx.mark_non_differentiable(*outputs[1:])

@@ -8,9 +8,19 @@ from typing import Any
 import numpy as np
 from numba.extending import overload
 
-from unflat.kernels.lookup_cpu import add_lines, add_pair, corner_place, corner_share, entry, on_line, touch
+from unflat.kernels.hash_lookup_cpu import fill_hashed
+from unflat.kernels.lookup_cpu import (
+    add_lines,
+    add_pair,
+    corner_place,
+    corner_share,
+    entry,
+    on_line,
+    touch,
+)
 from unflat.kernels.walking_cpu import (
     PLAIN,
+    called,
     compiled,
     contracted,
     first_step,
@@ -22,8 +32,8 @@ from unflat.kernels.walking_cpu import (
 
 ONE = np.float32(1)
 SURELY = np.float32(15)  # the softplus of what is larger is itself
-VOXELS, PAIRS, LINES = 4, 9, 3
-"""parts of the tuples that `lookup.field_of` makes"""
+VOXELS, PAIRS, LINES, DECODED = 4, 9, 3, 10
+"""parts of the tuples that `lookup.field_of` makes, and of a density that a network makes"""
 
 
 # -- the raw density of each kind, at places in the box from 0 to 1, and its gradient ----------------------------------
@@ -31,6 +41,11 @@ VOXELS, PAIRS, LINES = 4, 9, 3
 
 def raw_of(field: Any, x: Any, y: Any, z: Any) -> Any:
     """The raw density of a field."""
+    raise NotImplementedError("only in compiled loops")
+
+
+def activated(field: Any, raw: Any, is_relu: bool) -> Any:
+    """What a raw density becomes: the exponential of what a network makes, else softplus or relu."""
     raise NotImplementedError("only in compiled loops")
 
 
@@ -123,9 +138,44 @@ def _lines_add(field: Any, x: Any, y: Any, z: Any, of_raw: Any, gradients: Any) 
         add_lines(field, i, j, k, fx, fy, fz, c, of_raw, of_x, of_y, of_z)
 
 
+@called
+def _fill_hidden(features: Any, weight: Any, bias: Any, hidden: Any) -> None:
+    """A layer before its ReLU: weight [k, w]."""
+    for o in range(len(hidden)):
+        hidden[o] = bias[o]
+    for i in range(len(features)):
+        f = features[i]
+        for o in range(len(hidden)):
+            hidden[o] += f * weight[i, o]
+
+
+@called
+def _sum_positive(hidden: Any, last: Any) -> Any:
+    total = np.float32(0)
+    for o in range(len(hidden)):
+        total += max(hidden[o], np.float32(0)) * last[o]
+    return total
+
+
+@inlined
+def _decoded_raw(field: Any, x: Any, y: Any, z: Any) -> Any:
+    """The logarithm of a density: a hidden layer on what hashed grids hold."""
+    table, cells, first, count, weight, bias, last, last_bias, features, hidden = field
+    fill_hashed(table, cells, first, count, x, y, z, features)
+    _fill_hidden(features, weight, bias, hidden)
+    return _sum_positive(hidden, last) + last_bias
+
+
+@overload(activated, jit_options=PLAIN)
+def _activated(field, raw, is_relu):  # type: ignore[no-untyped-def]
+    if len(field.types) == DECODED:
+        return lambda field, raw, is_relu: np.exp(min(raw, SURELY))
+    return lambda field, raw, is_relu: raw if is_relu or raw >= SURELY else np.log(ONE + np.exp(raw))
+
+
 @overload(raw_of, jit_options=PLAIN)
 def _raw_of(field, x, y, z):  # type: ignore[no-untyped-def] # numba compares signatures by their letters
-    kind = {VOXELS: _voxels_raw, PAIRS: _pairs_raw, LINES: _lines_raw}[len(field.types)]
+    kind = {VOXELS: _voxels_raw, PAIRS: _pairs_raw, LINES: _lines_raw, DECODED: _decoded_raw}[len(field.types)]
     return lambda field, x, y, z: kind(field, x, y, z)
 
 
@@ -166,8 +216,7 @@ def forward(
             z = min(max((z - low[2]) / (high[2] - low[2]), np.float32(0)), ONE)
             raw = raw_of(field, x, y, z) - shift
             if raw > thinnest:
-                soft = raw if is_relu or raw >= SURELY else np.log(ONE + np.exp(raw))
-                alpha = ONE - np.exp(-thickness * soft)
+                alpha = ONE - np.exp(-thickness * activated(field, raw, is_relu))
                 if left * alpha > least:
                     if used >= kept.shape[0]:
                         return -1

@@ -19,7 +19,12 @@ from torch.nn.functional import relu, softplus
 
 from unflat.geometry.spaces import Rays, contracted, contracted_speed
 
-Activation = Literal["softplus", "relu"]
+Activation = Literal["softplus", "relu", "exp"]
+"""what a raw density becomes; exp only where a network makes it (`density_march.decoded_march`)"""
+
+
+LARGEST = 15.0
+"""logarithm of a density, from which it grows no more and has no gradient (Instant-NGP's code)"""
 
 
 class Cells(NamedTuple):
@@ -53,6 +58,8 @@ class Walk(NamedTuple):
 
     def activated(self, raw: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
         """The density, in units of the thickness, of raw densities less the shift."""
+        if self.activation == "exp":
+            return raw.clamp_max(LARGEST).exp()
         return relu(raw) if self.activation == "relu" else softplus(raw)
 
     def onwards(self, rays: Rays, t: Float[Tensor, "r"]) -> Float[Tensor, "r"]:
@@ -131,7 +138,11 @@ class Composited(NamedTuple):
 
 def composited(raw: Float[Tensor, "m"], ray: Int[Tensor, "m"], rays: int, walk: Walk) -> Composited:
     """Weights of samples, sorted by ray and distance, whose raw densities less the shift these are."""
-    thickness = walk.thickness * walk.activated(raw)
+    return weighed(walk.thickness * walk.activated(raw), ray, rays)
+
+
+def weighed(thickness: Float[Tensor, "m"], ray: Int[Tensor, "m"], rays: int) -> Composited:
+    """Weights of samples of these optical thicknesses, sorted by ray and distance."""
     total = torch.cat([thickness.new_zeros(1).double(), thickness.double().cumsum(0)])
     first = torch.searchsorted(ray, ray)  # of the same ray; to count them would wait for a GPU
     before = (total[:-1] - total[first]).to(thickness.dtype)
@@ -159,6 +170,8 @@ def spread_of(
 def raw_at(walk: Walk) -> float:
     """The raw density less the shift whose sample is as thin as the thinnest."""
     activated = -math.log1p(-walk.thinnest) / walk.thickness
+    if walk.activation == "exp":
+        return math.log(activated)
     return activated if walk.activation == "relu" else math.log(math.expm1(activated))
 
 

@@ -181,6 +181,7 @@ class KiloNeRF(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb",
     def prepare(self, data: Capture) -> None:
         if self.host is None:
             self.begin_distilling()
+            self.__dict__.pop("teacher")  # is read again where the method will be
         else:
             self.host.prepare(data)
 
@@ -265,8 +266,7 @@ class KiloNeRF(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb",
         tiny, f = self.tiny, self.config.finer
         if self.scene.space == "box":
             shape = split(tiny.low, tiny.high, FOUND)
-            tiny.low, tiny.high = box_of(self.occupied(shape, 1).cpu(), tiny.low.cpu(), tiny.high.cpu())
-            tiny.to(self.device)
+            tiny.low, tiny.high = box_of(self.occupied(shape, 1), tiny.low, tiny.high)
         i, j, k = split(tiny.low, tiny.high, self.config.cells)
         there = self.occupied((f * i, f * j, f * k), self.config.looks)
         if not there.any():

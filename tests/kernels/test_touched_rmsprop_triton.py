@@ -1,4 +1,4 @@
-"""The Triton kernel of touched RMSProp against the twin: on a GPU, or in Triton's interpreter with TRITON_INTERPRET=1."""
+"""The Triton kernel of touched RMSProp against the twin: on a GPU, or with TRITON_INTERPRET=1."""
 
 import os
 

@@ -39,7 +39,8 @@ COMPILED: list[tuple[str, str, dict[str, Any]]] = [
     *(("voxel_march_gpu", name, {**BOUNDED, **RELU, "bands": 9, "padded": 32, "lanes": 8})
       for name in ("forward", "backward")),
     ("voxel_march_gpu", "backward", {**UNBOUNDED, **SOFT, "bands": 16, "padded": 64, "lanes": 8}),
-    *(("density_march_gpu", "forward", {**BOUNDED, "is_relu": is_relu, "kind": "voxels", "channels": 1, "block": 1, "lanes": 32})
+    *(("density_march_gpu", "forward",
+       {**BOUNDED, "is_relu": is_relu, "kind": "voxels", "channels": 1, "block": 1, "lanes": 32})
       for is_relu in (False, True)),
     ("density_march_gpu", "forward",
      {**UNBOUNDED, "is_relu": False, "kind": "pairs", "channels": 16, "block": 16, "lanes": 16}),

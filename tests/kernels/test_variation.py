@@ -11,7 +11,7 @@ from unflat.kernels.accumulators import flattened, marks, sparse_rows
 from unflat.kernels.variation import Asked, penalty, varied
 
 SHAPE = (4, 5, 6)
-SOME = Asked(first=100, count=37, variation=0.3, sparsity=0.2)
+SOME = Asked(first=100, number=37, variation=0.3, sparsity=0.2)
 """beyond the last voxel and on from the first"""
 
 
@@ -36,7 +36,7 @@ def by_hand(table: Tensor, row_of: Tensor, asked: Asked) -> float:
         row = n if table.dim() == 1 else int(row_of[place])
         if row >= 0:
             known[place] = values[row].tolist()
-    for n in range(asked.count):
+    for n in range(asked.number):
         at = (asked.first + n) % 120
         i, j, k = at // 30, at // 6 % 5, at % 6
         if (i, j, k) not in known:
@@ -45,7 +45,7 @@ def by_hand(table: Tensor, row_of: Tensor, asked: Asked) -> float:
             others = [known.get(place) for place in ((i + 1, j, k), (i, j + 1, k), (i, j, k + 1))]
             total += math.sqrt(sum((other[c] - own) ** 2 for other in others if other is not None) + 1e-9)
             sparse += math.log(1 + 2 * max(own, 0.0) ** 2)
-    return asked.variation * total / asked.count + asked.sparsity * sparse
+    return asked.variation * total / asked.number + asked.sparsity * sparse
 
 
 def test_the_twin_is_what_brute_force_says(grid: tuple[Tensor, Tensor]) -> None:

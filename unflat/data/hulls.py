@@ -30,6 +30,8 @@ MARGIN = 0.25
 """cells around the hull that its box keeps"""
 CARVED = (48, 64)
 """cells along the longest side of the box that is carved to be drawn tight, and of the tight one that is carved"""
+NEAR = 4
+"""pixels around the object's picture that see something of its hull, where pictures are a little off"""
 SEEN = 128
 """voxels along a side of which it is asked how many pictures see them"""
 
@@ -119,6 +121,16 @@ class Carved(NamedTuple):
     high: Float[Tensor, "3"]
 
 
+def carved(capture: Capture, low: Float[Tensor, "3"], high: Float[Tensor, "3"], least: float) -> Carved:
+    """What the pictures leave of the box, between two corners, that a scene lies in: the visual hull of an object, in
+    the part of the box that it fills; of a space without end what a share `least` of them sees; else all of it."""
+    if capture.has_alpha and capture.scene.space == "box":
+        return tight_hull(capture, low, high)
+    if capture.scene.space == "contracted":
+        return Carved(seen_cells(capture, low, high, least), low, high)
+    return Carved(torch.ones(1, 1, 1, dtype=torch.bool), low, high)
+
+
 def tight_hull(capture: Capture, low: Float[Tensor, "3"], high: Float[Tensor, "3"]) -> Carved:
     """The visual hull in the part of a box that it fills."""
     shown, inside = silhouettes(capture), torch.ones(1, 1, 1, dtype=torch.bool)
@@ -155,7 +167,7 @@ def seen_by(capture: Capture, places: Float[Tensor, "v 3"]) -> Int[Tensor, "v"]:
     return count.masked_fill(too_near, -1)
 
 
-def near_object(capture: Capture, pixels: int) -> Int[np.ndarray, "m"]:
+def near_object(capture: Capture, pixels: int = NEAR) -> Int[np.ndarray, "m"]:
     """Numbers of the capture's pixels that are at most so many pixels from one that shows the object.
 
     The others see nothing of its visual hull.

@@ -1,5 +1,5 @@
-"""The Triton kernel of `touched_rmsprop`: one pass over a dense gradient, which reads and writes the rest only where the
-gradient is not zero."""
+"""The Triton kernel of `touched_rmsprop`: one pass over a dense gradient, which reads and writes the rest only where
+the gradient is not zero."""
 
 import triton
 import triton.language as tl

@@ -1,8 +1,8 @@
 """Total variation of a few voxels of a grid, whose gradient joins the one that the pictures give.
 
-Of all voxels it would cost more than the rest of a step, so a step asks it of some that lie one behind the other, others
-each time (Fridovich-Keil et al. 2022, Plenoxels). One function with two back ends: a loop in numba that adds the few
-rows to those of a sparse gradient (CPU), and the readable PyTorch twin, whose gradient is dense.
+Of all voxels it would cost more than the rest of a step, so a step asks it of some that lie one behind the other,
+others each time (Fridovich-Keil et al. 2022, Plenoxels). One function with two back ends: a loop in numba that adds the
+few rows to those of a sparse gradient (CPU), and the readable PyTorch twin, whose gradient is dense.
 """
 
 from functools import partial
@@ -29,7 +29,7 @@ class Asked(NamedTuple):
 
     first: int
     """of those that are asked, x first"""
-    count: int
+    number: int
     """how many are; behind the last voxel the first comes again"""
     variation: float
     """weight of the mean, over these voxels, of what each channel changes to the next voxels along the three axes"""
@@ -43,7 +43,7 @@ def varied(table: Float[Tensor, "rows c"] | Float[Tensor, "v"], row_of: Int[Tens
     `table` has a value for each voxel [v], x first, or rows [rows, c] for those voxels that have one in `row_of` (in
     the order of voxels; -1: none, which does not count).
     """
-    if not asked.count or not (asked.variation or asked.sparsity):
+    if not asked.number or not (asked.variation or asked.sparsity):
         return table
     return _Varied.apply(table, row_of, asked)  # type: ignore[no-untyped-call]
 
@@ -55,15 +55,16 @@ def penalty(values: Float[Tensor, "rows c"], row_of: Int[Tensor, "x y z"], asked
     rows = row_of.long().flatten()
     if len(values) == len(rows):
         rows = torch.arange(len(rows), device=device)
-    voxel = (asked.first + torch.arange(asked.count, device=device)) % len(rows)
+    voxel = (asked.first + torch.arange(asked.number, device=device)) % len(rows)
     voxel = voxel[rows[voxel] >= 0]
-    own, squares = values[rows[voxel]], 0
+    own = values[rows[voxel]]
+    squares = torch.zeros_like(own)
     for axis, side in enumerate((shape[1] * shape[2], shape[2], 1)):
         within = voxel // side % shape[axis] < shape[axis] - 1
         other = rows[(voxel + side) % len(rows)].where(within, -1)
         difference = (values[other.clamp_min(0)] - own) * (other >= 0)[:, None]
         squares = squares + difference.square()
-    variation = (squares + LEAST).sqrt().sum() / asked.count
+    variation = (squares + LEAST).sqrt().sum() / asked.number
     return asked.variation * variation + asked.sparsity * (1 + 2 * own.clamp_min(0).square()).log().sum()
 
 
@@ -93,10 +94,10 @@ def _looped(gradient: Tensor, values: Tensor, row_of: Tensor, asked: Asked) -> T
     place = marks(len(values))
     gradient = each_once(gradient, place)
     touched, given = gradient._indices()[0], gradient._values().reshape(-1, values.shape[1])
-    room = len(touched) + min(4 * asked.count, len(values))
+    room = len(touched) + min(4 * asked.number, len(values))
     rows, into = torch.empty(room, dtype=torch.long), torch.empty(room, values.shape[1])
     rows[: len(touched)], into[: len(touched)] = touched, given
-    numbers = np.float32(asked.variation / asked.count), np.float32(asked.sparsity), np.float32(LEAST)
+    numbers = np.float32(asked.variation / asked.number), np.float32(asked.sparsity), np.float32(LEAST)
     arrays = [part.numpy() for part in (row_of, values, place, rows, into)]
-    used = _loops().vary(len(touched), asked.first, asked.count, *numbers, *arrays)
+    used = _loops().vary(len(touched), asked.first, asked.number, *numbers, *arrays)
     return sparse_rows(rows[:used], into[:used], len(values))

@@ -244,8 +244,9 @@ def backward(
         if not relu_density:
             of_raw *= tl.sigmoid(raw)
         add_gradients(
-            of_density, of_colour, row_of, at, fx, fy, fz, shape, counts, of_raw, of_red * weight * slope(r, relu_colour),
-            of_green * weight * slope(g, relu_colour), of_blue * weight * slope(b, relu_colour), sh, bands, padded,
+            of_density, of_colour, row_of, at, fx, fy, fz, shape, counts, of_raw,
+            of_red * weight * slope(r, relu_colour), of_green * weight * slope(g, relu_colour),
+            of_blue * weight * slope(b, relu_colour), sh, bands, padded,
         )  # fmt: skip
         left = left * (1.0 - alpha)
         t += onwards

@@ -18,20 +18,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from unflat.data.captures import smaller
-from unflat.data.hulls import near_object, seen_cells, tight_hull
+from unflat.data.hulls import carved, near_object
 from unflat.data.kinds import Capture, Extent
 from unflat.data.rays import RayBatch, RayPool, camera_rays, pictures_along, pooled
 from unflat.data.scenes import footprint
-from unflat.fields.voxels import (
-    coarse_shape,
-    finer,
-    finer_rows,
-    grid_shape,
-    kept_cells,
-    occupied_cells,
-    places_of,
-    rows_within,
-)
+from unflat.fields import voxels as grids
 from unflat.geometry.cameras import Cameras
 from unflat.geometry.spaces import within_space
 from unflat.kernels import heaviest, lookup
@@ -42,6 +33,7 @@ from unflat.kernels.voxel_march import Voxels, voxel_colour, voxel_march, voxel_
 from unflat.kernels.walking import Cells, Walk, is_empty
 from unflat.method import Group, Losses, Method, Prediction
 from unflat.training.experiment import Experiment
+from unflat.training.fitting import fitted
 from unflat.training.settings import Training, seed_of
 from unflat.worlds.objects import object_splits
 
@@ -110,8 +102,8 @@ SHARE = 0.01
 """of the voxels, whose total variation a step looks at"""
 USUAL = 256
 """voxels along a side to which weights of total variation refer: what is finer differs less from voxel to voxel"""
-NEAR = 4
-"""pixels around the object's picture that are learned from, too, where it is carved"""
+CUBE = (-1.0, -1.0, -1.0, 1.0, 1.0, 1.0)
+"""the box about the sphere that all cameras see"""
 
 
 class Plenoxels(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb", "depth", "opacity")):
@@ -136,13 +128,13 @@ class Plenoxels(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb"
         }  # fmt: skip
         for name, value in state.items():
             self.register_buffer(name, value)
-        self._begin(torch.ones(1, 1, 1, dtype=torch.bool))
+        self.start(torch.ones(1, 1, 1, dtype=torch.bool))
 
-    def _begin(self, inside: Bool[Tensor, "i j k"]) -> None:
+    def start(self, inside: Bool[Tensor, "i j k"]) -> None:
         """A thin grid of the first resolution where something may be, with no harmonics: grey (section 3.1)."""
-        shape = grid_shape(self.low, self.high, self.cells_along(0))
-        allowed = kept_cells(inside, coarse_shape(shape))
-        rows = rows_within(allowed, shape)
+        shape = grids.grid_shape(self.low, self.high, self.cells_along(0))
+        allowed = grids.kept_cells(inside, grids.coarse_shape(shape))
+        rows = grids.rows_within(allowed, shape)
         state = {
             "allowed": allowed, "clear": clearance(allowed), "row_of": rows, "heaviest": torch.zeros(rows.numel()),
         }  # fmt: skip
@@ -155,30 +147,52 @@ class Plenoxels(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb"
         """Between the voxels of the longest side."""
         return max(4, round(float(self.share) * self.config.resolutions[stage]) - 1)
 
+    @classmethod
+    def suited(cls, experiment: Experiment, data: Capture, started: bool = False) -> tuple[Experiment, dict[str, str]]:
+        if started or data.scene.space != "contracted":
+            return experiment, {}
+        emptier = "a space without end begins emptier: else it fills with haze before the cameras"
+        slower = "what begins emptier learns more slowly: else holes are made that never close"
+        released = "a space without end: as the released settings have it"
+        chosen: dict[str, tuple[object, str]] = {
+            "config.variation": ((5e-5, 5e-3), released), "config.sparsity": (1e-11, released),
+            "config.beta": (1e-5, released), "config.varied_until": (experiment.training.steps, released),
+        }  # fmt: skip
+        if experiment.config.carve:  # settings for few steps
+            chosen = {
+                "config.density": (0.1, emptier), "config.rates": ((1.0, 0.02), slower),
+                "config.final_rates": ((0.2, 0.002), slower),
+            }  # fmt: skip
+        return fitted(experiment, chosen)
+
     # -- before learning -----------------------------------------------------------------------------------------------
 
     def prepare(self, data: Capture) -> None:
-        """Objects lie in the sphere that touches the box, or in their visual hull."""
-        inside = torch.ones(1, 1, 1, dtype=torch.bool)
-        if self.scene.space == "contracted":
-            inside = seen_cells(data, self.low, self.high, self.config.least_seen)
-        elif self.config.carve and data.has_alpha and self.scene.space == "box":
-            inside, self.low, self.high = tight_hull(data, self.low, self.high)
-        elif self.scene.space == "box":
-            shape = coarse_shape(grid_shape(self.low, self.high, self.cells_along(0)))
-            inside = (places_of(shape, -torch.ones(3), torch.ones(3)).norm(dim=1) <= 1).view(shape)
+        """Objects lie in their visual hull, or in the sphere that all cameras see, unless a box is drawn tighter."""
+        if self.config.carve or self.scene.space != "box":
+            inside, self.low, self.high = carved(data, self.low, self.high, self.config.least_seen)
+        else:
+            shape = grids.coarse_shape(grids.grid_shape(self.low, self.high, self.cells_along(0)))
+            half = (self.high - self.low) / torch.tensor(shape) / 2
+            distance = grids.places_of(shape, self.low + half, self.high - half).norm(dim=1)
+            inside = ((distance <= 1) | (self.scene.limits != CUBE)).view(shape)
         if self.config.detail:
             pixels = float((self.high - self.low).max()) / footprint(data)
             self.share.fill_(min(1.0, pixels / self.config.detail / self.config.resolutions[-1]))
-        self._begin(inside)
+        self.start(inside)
 
     def batches(self, data: Capture, step: int, seed: int) -> Iterator[RayBatch]:
         data = smaller(data, self.config.smaller[int(self.stage)])
         carved = self.config.carve and data.has_alpha and self.scene.space == "box"
-        among = near_object(data, NEAR) if carved else None
+        among = near_object(data) if carved else None
         return pooled(RayPool(data), self.config.batch_size, seed=seed, start=step, among=among)
 
     # -- the field (sections 3.1 and 3.2) ------------------------------------------------------------------------------
+
+    @property
+    def grid(self) -> tuple[int, int, int]:
+        x, y, z = self.row_of.shape
+        return x, y, z
 
     @property
     def cells(self) -> Cells:
@@ -202,7 +216,7 @@ class Plenoxels(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb"
     def losses(self, batch: RayBatch, step: int) -> Losses:
         config, walk = self.config, self.walk(key=seed_of(step, 1))
         if self._grows_within(config.weighed, step):
-            grid = lookup.Voxels(self.density.detach()[:, None], tuple(self.row_of.shape))
+            grid = lookup.Voxels(self.density.detach()[:, None], self.grid)
             heaviest.weigh(self.heaviest, batch.rays, grid, self.cells, walk)
         seen = voxel_march(batch.rays, self.smooth(step), walk, self.background)
         error = (seen.rgb - batch.rgb).square().mean()
@@ -255,14 +269,14 @@ class Plenoxels(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb"
     def occupied(self) -> Bool[Tensor, "i j k"]:
         """The cells in which there is density: rays jump over the others, which would add nothing and learn nothing."""
         least = -math.log1p(-self.config.empty) / self.walk().thickness
-        there = occupied_cells((self.density > least).view(self.row_of.shape), self.allowed.shape)
+        there = grids.occupied_cells((self.density > least).view(self.grid), grids.coarse_shape(self.grid))
         return there & self.allowed
 
     @torch.no_grad()
     def kept(self, along: int) -> Bool[Tensor, "i j k"]:
         """The cells within a voxel of one that weighs enough in some picture. ValueError if none is."""
-        heavy = (self.heaviest >= self.config.pruned / along).view(self.row_of.shape)
-        cells = occupied_cells(heavy, self.allowed.shape) & self.allowed
+        heavy = (self.heaviest >= self.config.pruned / along).view(self.grid)
+        cells = grids.occupied_cells(heavy, grids.coarse_shape(self.grid)) & self.allowed
         if not cells.any():
             raise ValueError("no voxel is seen in any picture: look at the cameras and the box (unflat data inspect)")
         return cells
@@ -271,13 +285,13 @@ class Plenoxels(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb"
     def grow(self) -> None:
         """A finer grid of the same field, without what weighs too little."""
         old, along = self.row_of, self.cells_along(int(self.stage) + 1)
-        cells, shape = self.kept(along), grid_shape(self.low, self.high, along)
+        cells, shape = self.kept(along), grids.grid_shape(self.low, self.high, along)
         self.stage += 1
-        self.allowed = kept_cells(cells, coarse_shape(shape))
-        self.row_of = rows_within(self.allowed, shape)
-        density = finer(self.density.detach().view(old.shape), shape) * (self.row_of >= 0)
-        self.density = nn.Parameter(density.flatten())
-        self.colour = nn.Parameter(finer_rows(self.colour.detach(), old, self.row_of))
+        self.allowed = grids.kept_cells(cells, grids.coarse_shape(shape))
+        self.row_of = grids.rows_within(self.allowed, shape)
+        known = grids.finer(self.density.detach().view(old.shape), shape)
+        self.density = nn.Parameter((known * (self.row_of >= 0)).flatten())
+        self.colour = nn.Parameter(grids.finer_rows(self.colour.detach(), old, self.row_of))
         self.heaviest = torch.zeros_like(self.density)
         self.clear = clearance(self.occupied())
         forget_accumulators()

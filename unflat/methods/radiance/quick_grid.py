@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from unflat.data.captures import smaller
-from unflat.data.hulls import near_object, seen_cells, tight_hull
+from unflat.data.hulls import carved, near_object
 from unflat.data.kinds import Capture, Extent
 from unflat.data.rays import RayBatch, RayPool, camera_rays, pictures_along, pooled
 from unflat.data.scenes import footprint
@@ -89,8 +89,6 @@ class Config:
 
 FEW, SMOOTH = 30, (1e-5, 5e-5)
 """pictures under which a capture has few, and how smooth it then is learned: `Config.smoothness`"""
-NEAR = 4
-"""pixels around the object's picture that are learned from, too"""
 
 
 class QuickGrid(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb", "depth", "opacity")):
@@ -162,11 +160,7 @@ class QuickGrid(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb"
 
     def prepare(self, data: Capture) -> None:
         """Carve the box with the pictures' silhouettes and draw it tight; make voxels as fine as the pixels are."""
-        inside = torch.ones(1, 1, 1, dtype=torch.bool)
-        if data.has_alpha and self.scene.space == "box":
-            inside, self.low, self.high = tight_hull(data, self.low, self.high)
-        if self.scene.space == "contracted":
-            inside = seen_cells(data, self.low, self.high, self.config.least_seen)
+        inside, self.low, self.high = carved(data, self.low, self.high, self.config.least_seen)
         side = float((self.high - self.low).max()) / (self.config.detail * footprint(data))
         self.finest = torch.tensor(min(self.config.most, round(side)))
         self._begin(inside)
@@ -175,7 +169,7 @@ class QuickGrid(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb"
 
     def batches(self, data: Capture, step: int, seed: int) -> Iterator[RayBatch]:
         data = smaller(data, self.config.smaller[int(self.stage)])
-        among = near_object(data, NEAR) if data.has_alpha and self.scene.space == "box" else None
+        among = near_object(data) if data.has_alpha and self.scene.space == "box" else None
         return pooled(RayPool(data), self.config.batch_size, seed=seed, start=step, among=among)
 
     def losses(self, batch: RayBatch, step: int) -> Losses:

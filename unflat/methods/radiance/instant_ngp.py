@@ -84,7 +84,7 @@ class Config:
     samples: int = 2**18
     """that a step should have: its rays become more or fewer"""
     carve: bool = False
-    """let silhouettes say what is empty, where pictures have opacity, and learn near the object only (not the paper's)"""
+    """let silhouettes say what is empty, and learn near the object only, where pictures have opacity (not the paper's)"""
     distortion: float = 0.0
     """weight of how far apart what a ray sees lies (mip-NeRF 360, eq. 15; not the paper's)"""
     decay: float = 1e-6
@@ -95,7 +95,7 @@ class Config:
 
 BEGIN = 1024
 """rays of the first step"""
-MISTY = 64
+MISTY = 64.0
 """samples of a ray, in the mean, from which a scene is misty"""
 LEAST_SEEN = 0.04
 """share of the pictures that have to see a place of a space without end"""

@@ -161,7 +161,7 @@ def _decoded(field: Decoded) -> tuple[Any, ...]:
     return (
         *hashed_field(field.table),
         *arrays,
-        np.float32(field.last_bias),
+        np.float32(field.last_bias.detach()),
         np.empty(features, np.float32),
         np.empty(width, np.float32),
     )

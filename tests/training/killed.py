@@ -124,5 +124,5 @@ def start_two(work: Callable[..., None], *arguments: Any) -> None:
     for process in two:
         process.start()
     for process in two:
-        process.join(120)
+        process.join(250)
     assert [process.exitcode for process in two] == [0, 0]

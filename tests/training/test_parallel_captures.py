@@ -64,20 +64,14 @@ def with_both_batches(cls: type[Method], monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(cls, "losses", of_both)
 
 
-@pytest.fixture(scope="module")
-def learned_together(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("together")
-    start_two(learn_together, folder, NAMES)
-    return folder
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_two_processes_learn_as_one_with_both_batches(
-    name: str, learned_together: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    start_two(learn_together, tmp_path / "two", name)
     with_both_batches(catalogue.load(name), monkeypatch)
-    learn(tmp_path, name)
-    ours, expected = (load_file(folder / "weights.safetensors") for folder in (learned_together / name, tmp_path))
+    learn(tmp_path / "one", name)
+    ours, expected = (load_file(tmp_path / run / "weights.safetensors") for run in ("two", "one"))
     assert ours.keys() == expected.keys()
     for key, value in expected.items():
         if not value.is_floating_point():

@@ -31,10 +31,9 @@ def learn(folder: Path, name: str) -> None:
     train(name, capture, out=folder, config=config, training=training, quiet=True)
 
 
-def learn_together(rank: int, count: int, port: int, folder: Path, names: list[str]) -> None:
+def learn_together(rank: int, count: int, port: int, folder: Path, name: str) -> None:
     join_as(rank, count, port)
-    for name in names:
-        learn(folder / name, name)
+    learn(folder, name)
 
 
 GRADIENTS: dict[str, tuple[Tensor | None, Tensor | None]] = {

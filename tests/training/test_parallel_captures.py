@@ -54,8 +54,8 @@ def with_both_batches(cls: type[Method], monkeypatch: pytest.MonkeyPatch) -> Non
         found = losses(self, batch, step)
         if torch.equal(before, torch.get_rng_state()):
             return found
-        parts = []  # every process draws random numbers of its own, for its own rays
-        for rank, part in enumerate((slice(len(batch) // 2), slice(len(batch) // 2, None))):
+        parts = []  # every process draws random numbers of its own, for its own rays; buffers are the first one's
+        for rank, part in ((1, slice(len(batch) // 2, None)), (0, slice(len(batch) // 2))):
             torch.manual_seed(seed_of(TRAINING.seed, step, rank))
             parts.append(losses(self, half(batch, part), step).terms)
         return Losses({name: (parts[0][name] + parts[1][name]) / 2 for name in parts[0]})

@@ -12,7 +12,7 @@ docs/methods/vaxnerf.md.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float
@@ -56,7 +56,9 @@ class Config:
     samples: int = 800
     """N: even steps of a ray between the scene's near and far planes"""
     batch_size: int = 4096
-    """rays in a step, of those that meet the hull"""
+    """rays in a step"""
+    draw: Literal["hull", "all"] = "hull"
+    """from which pixels: those whose rays meet the hull, or all"""
 
 
 BALL_MARGIN = 5 / 400
@@ -159,10 +161,10 @@ class VaxNeRF(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb", 
     # -- learning ------------------------------------------------------------------------------------------------------
 
     def batches(self, data: Capture, step: int, seed: int) -> Iterator[RayBatch]:
-        """Of pixels whose rays meet the hull: the others show the background, whatever is learned."""
+        """Rays that miss the hull show the background, whatever is learned."""
         pool = RayPool(data)
-        return pooled(pool, self.config.batch_size, seed=seed, start=step,
-                      among=pixels_that_meet(pool, self.cells, self.walk()))  # fmt: skip
+        among = pixels_that_meet(pool, self.cells, self.walk()) if self.config.draw == "hull" else None
+        return pooled(pool, self.config.batch_size, seed=seed, start=step, among=among)
 
     def losses(self, batch: RayBatch, step: int) -> Losses:
         seen, through, samples = self.see(batch.rays, key=seed_of(step, 1))

@@ -249,7 +249,7 @@ def chair() -> Experiment:
 def small() -> Experiment:
     """A generated vase on two cores."""
     config = Config(channels=16, sides=(128,), growths=(200, 500), width=32, batch_size=1024, step=1.0)
-    training = Training(steps=1500, rate=0.08, schedule="exponential", clip=0.0)
+    training = Training(steps=1500, rate=0.1, schedule="exponential", clip=0.0)
     return Experiment(TriPlanes, config, training, *object_splits("vase", 60, 100))
 
 

@@ -1,13 +1,15 @@
 """Hulls of captures of known shapes."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from unflat.data import hulls
-from unflat.data.hulls import box_of, near_object, silhouettes, visual_hull
+from unflat.data.hulls import agreed_hull, box_of, near_object, seen_by, silhouettes, visual_hull
 from unflat.data.kinds import Capture, Scene
 from unflat.geometry.cameras import Pinhole
 
@@ -71,3 +73,69 @@ def test_captures_without_opacity_have_no_silhouettes() -> None:
     plain = Capture(found.pixels[:, :3], found.pinholes, found.scene_from_camera, found.names, found.scene)
     with pytest.raises(ValueError, match="no opacity"):
         silhouettes(plain)
+
+
+def distances(cells: int) -> Tensor:
+    axis = (torch.arange(cells) + 0.5) * 2 / cells - 1
+    return torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), -1).norm(dim=-1)
+
+
+def test_the_hull_of_a_ball_holds_it_and_is_little_larger() -> None:
+    """20 views: the ball, and under 1.3 times its volume but for the voxels and pixels at its surface."""
+    hull = agreed_hull(balls(20), *SIDES, (80, 80, 80))
+    assert hull[distances(80) < RADIUS].all()
+    pixel, voxel = 3 / 70, math.sqrt(3) / 80  # both are kept whole
+    ball = 4 / 3 * math.pi * (RADIUS + pixel + 2 * voxel) ** 3
+    assert float(hull.float().mean() * 8) < 1.3 * ball
+
+
+def test_silhouettes_are_widened_by_a_share_of_the_picture() -> None:
+    narrow, wide = (agreed_hull(balls(20), *SIDES, (40, 40, 40), dilation=d) for d in (0.0, 6 / 60))
+    assert bool((wide | ~narrow).all())
+    widths = [float((hull.float().mean() * 8 * 3 / 4 / math.pi) ** (1 / 3)) for hull in (narrow, wide)]
+    assert widths[1] - widths[0] == pytest.approx(6 * 3 / 70, rel=0.3), "six pixels, at the ball's distance"
+
+
+def test_one_wrong_silhouette_of_twenty_is_outvoted() -> None:
+    """With less agreement asked, what one picture rules out stays, and what several do does not."""
+    capture = balls(20)
+    pixels = capture.pixels.copy()
+    pixels[: capture.first[1], 3] = 0  # the first picture shows nothing
+    wrong = replace(capture, pixels=pixels)
+    assert not agreed_hull(wrong, *SIDES, (24, 24, 24)).any()
+    lenient = agreed_hull(wrong, *SIDES, (24, 24, 24), agreement=0.9)
+    assert lenient[distances(24) < RADIUS].all()
+    assert not lenient[distances(24) > 0.85].any()
+
+
+def test_brute_force_finds_the_same_agreement() -> None:
+    """Of every cell and picture by itself: seen, and further from the silhouette than the cell reaches."""
+    capture, count = balls(6), 7
+    hull = agreed_hull(capture, *SIDES, (count, count, count), agreement=0.7)
+    side, expected = 2 / count, torch.zeros(count, count, count, dtype=torch.bool)
+    for i in range(count):
+        for j in range(count):
+            for k in range(count):
+                place = (np.array([i, j, k]) + 0.5) * side - 1
+                seen = shown = 0
+                for p in range(len(capture)):
+                    x, y, z = np.linalg.inv(capture.scene_from_camera[p])[:3] @ [*place, 1]
+                    u, v = (int(np.floor(70 * a / z + 30)) for a in (x, y))
+                    if z > 0 and 0 <= u < 60 and 0 <= v < 60:
+                        seen += 1
+                        rows, columns = np.nonzero(capture.picture(p)[..., 3])
+                        away = np.maximum(abs(rows - v), abs(columns - u)).min()
+                        shown += away <= 0.5 * side * math.sqrt(3) * 70 / z + 1
+                expected[i, j, k] = bool(seen > 0 and shown >= 0.7 * seen)
+    assert float((hull == expected).float().mean()) > 0.99 and 0 < hull.float().mean() < 1
+
+
+def test_what_no_picture_sees_is_out() -> None:
+    capture = balls(4)
+    far = torch.tensor([-9.0, -9.0, -9.0]), torch.tensor([9.0, 9.0, 9.0])
+    hull = agreed_hull(capture, *far, (18, 18, 18))
+    axis = torch.arange(18) - 8.5
+    places = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), -1).view(-1, 3)
+    unseen = (seen_by(capture, places) < 1).view(hull.shape)
+    assert unseen.any() and hull.any() and not hull[unseen].any()
+    assert visual_hull(silhouettes(capture), *far, (18, 18, 18))[unseen].any(), "they are not ruled out"

@@ -67,7 +67,7 @@ def test_silhouettes_say_what_is_empty_and_keep_the_surface(vase: Capture) -> No
 def test_silhouettes_that_leave_nothing_are_an_error(vase: Capture) -> None:
     blank = vase.pixels.copy()
     blank[:, 3] = 0
-    with pytest.raises(ValueError, match=r"silhouettes leave nothing: look at the cameras"):
+    with pytest.raises(ValueError, match=r"the pictures leave nothing: look at the cameras"):
         fresh(vase).prepare(replace(vase, pixels=blank))
 
 

@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import max_pool3d, softplus
 
-from unflat.data.hulls import tight_hull
+from unflat.data.hulls import carved
 from unflat.data.kinds import Capture, Extent
 from unflat.data.rays import RayBatch, RayPool, camera_rays, pictures_along, pixels_that_meet, pooled
 from unflat.fields.planes import finer_planes
@@ -75,6 +75,8 @@ class Config:
     """what is left, at each look, of the opacity that a cell once had (Instant-NGP)"""
     empty: float = 0.01
     """opacity of a step under which a cell is empty, unless the mean is lower (Instant-NGP)"""
+    least_seen: float = 0.04
+    """share of the pictures that have to see a place of a space without end"""
     rates: tuple[float, float] = (1.0, 0.1)
     """of planes and of the decoder, times the run's"""
 
@@ -118,12 +120,12 @@ class TriPlanes(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb"
     # -- before learning -----------------------------------------------------------------------------------------------
 
     def prepare(self, data: Capture) -> None:
-        """Carve the box with the pictures' silhouettes, where they have some, and draw it tight."""
-        if data.has_alpha and self.scene.space == "box":
-            hull, low, high = tight_hull(data, self.low, self.high)
-            if not hull.any():
-                raise ValueError("silhouettes leave nothing: look at the cameras and the box (unflat data inspect)")
-            self._begin(low, high, hull)
+        """Carve the box with the pictures' silhouettes, and draw it tight; leave out what few see of a space without
+        end."""
+        inside, low, high = carved(data, self.low, self.high, self.config.least_seen)
+        if not inside.any():
+            raise ValueError("the pictures leave nothing: look at the cameras and the box (unflat data inspect)")
+        self._begin(low, high, inside)
 
     def batches(self, data: Capture, step: int, seed: int) -> Iterator[RayBatch]:
         pool, within = RayPool(data), Cells(self.low, self.high, clearance(self.allowed))

@@ -79,16 +79,17 @@ def told(options: argparse.Namespace) -> list[str]:
 
 def worked(options: argparse.Namespace) -> dict[str, Any]:
     """When one training reached the levels, and where it ended."""
-    from capture_timing import compiled, curve, read
+    from capture_timing import read
 
     from unflat import catalogue
+    from unflat.training.timed import compiled_by_tiny, curve
 
     called, seed = options.worker
     name, changes = METHODS[called]
-    experiment, tiny = catalogue.experiment(name, "small"), catalogue.experiment(name, "tiny")
+    experiment = catalogue.experiment(name, "small")
     train = read(options.data, "train", options.side, limit=options.views or None)
     held_out = read(options.data, "test", options.side).spread(options.look_at)
-    compiled(experiment.method, tiny.config, replace(tiny.training, threads=1), train, held_out[:1])
+    compiled_by_tiny(experiment.method, train, held_out[:1], threads=1)
     training = replace(experiment.training, threads=1, seed=int(seed), steps=options.steps)
     found = curve(
         experiment.method,
@@ -111,7 +112,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--look-at", type=int, default=6, help="held-out views")
     made.add_argument("--every", type=int, default=250, help="steps between looks")
     made.add_argument("--steps", type=int, default=6000)
-    made.add_argument("--seconds", type=float, default=600, help="of process CPU time, at most")
+    made.add_argument("--seconds", type=float, default=600.0, help="of process CPU time, at most")
     made.add_argument("--levels", nargs="+", type=float, default=[25.0, 27.5, 30.0], help="PSNR on held-out views")
     made.add_argument("--rounds", type=int, default=1)
     made.add_argument("--only", nargs="+", choices=METHODS, default=list(METHODS), help="of these candidates")

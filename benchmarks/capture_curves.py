@@ -17,9 +17,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from unflat import catalogue
 from unflat.records import Record, append
 
 METHODS = ("quick_grid", "tensorf", "dvgo", "nerf")
+"""unless others are named"""
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -74,7 +76,6 @@ def worked(options: argparse.Namespace) -> dict[str, Any]:
     """One method's curve."""
     from capture_timing import read
 
-    from unflat import catalogue
     from unflat.data.readers.captures import read_recording, split_names
     from unflat.training.timed import compiled_by_tiny, curve
 
@@ -96,11 +97,16 @@ def worked(options: argparse.Namespace) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def known() -> list[str]:
+    """The methods that learn from a capture."""
+    return [entry.name for entry in catalogue.methods() if entry.takes == "Capture"]
+
+
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("data", type=Path, metavar="CAPTURE")
     made.add_argument("--side", type=int, default=200, help="pixels of the longer side")
-    made.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    made.add_argument("--methods", nargs="+", choices=known(), default=list(METHODS))
     made.add_argument("--minutes", nargs="+", type=float, default=[0.5, 2, 5], help="of process CPU time")
     made.add_argument("--views", type=int, default=0, help="learn from so many of the first views; 0: from all")
     made.add_argument("--look-at", type=int, default=8, help="held-out views")

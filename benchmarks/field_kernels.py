@@ -76,6 +76,7 @@ def candidates(options: argparse.Namespace) -> dict[str, Pair]:
     density = lookup.Voxels(grid.density.detach()[:, None].requires_grad_(), tuple(shape))
     features = lookup.Voxels(torch.randn(side**3, 12, device=device).requires_grad_(), tuple(shape))
     pairs = planes_and_lines(side, 16, device)
+    planes = lookup.Planes(pairs.planes, (side, side, side))
     places = (torch.rand(SEEN_BY * options.rays, 3, device=device) - 0.5) * 1.2
 
     def marched(march: Callable[..., Any]) -> Callable[[], Any]:
@@ -101,6 +102,7 @@ def candidates(options: argparse.Namespace) -> dict[str, Pair]:
         "march through densities": (weighed(density_march), weighed(density_march_torch)),
         "look-up of 12 features in voxels": (found(looked_up, features), found(looked_up_torch, features)),
         "look-up in planes and lines, 3 x 16": (found(looked_up, pairs), found(looked_up_torch, pairs)),
+        "look-up in three planes, 16 summed": (found(looked_up, planes), found(looked_up_torch, planes)),
         "smoothness of what is touched": rougher(grid),
         "touched Adam": updated(grid.colour.detach().clone()),
     }

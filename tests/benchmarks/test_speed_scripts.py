@@ -113,7 +113,7 @@ def test_kernels_of_fields_and_their_twins_compute_the_same() -> None:
 def test_kernels_of_fields_are_timed_against_their_twins(capsys: pytest.CaptureFixture[str]) -> None:
     field_kernels.main(["--side", "16", "--rays", "16", "--rounds", "1"])
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 6 and all(line.endswith("x") for line in lines)
+    assert len(lines) == 7 and all(line.endswith("x") for line in lines)
 
 
 def test_kilonerf_and_its_teacher_take_turns(

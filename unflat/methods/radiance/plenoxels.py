@@ -24,12 +24,12 @@ from unflat.data.rays import RayBatch, RayPool, camera_rays, pictures_along, poo
 from unflat.data.scenes import footprint
 from unflat.fields import voxels as grids
 from unflat.geometry.cameras import Cameras
-from unflat.geometry.spaces import within_space
+from unflat.geometry.spaces import Rays, within_space
 from unflat.kernels import heaviest, lookup
 from unflat.kernels.accumulators import forget_accumulators
 from unflat.kernels.clearance import clearance
 from unflat.kernels.variation import Asked, varied
-from unflat.kernels.voxel_march import Voxels, voxel_colour, voxel_march, voxel_raw
+from unflat.kernels.voxel_march import Marched, Voxels, voxel_colour, voxel_march, voxel_raw
 from unflat.kernels.walking import Cells, Walk, is_empty
 from unflat.method import Group, Losses, Method, Prediction
 from unflat.training.experiment import Experiment
@@ -211,14 +211,17 @@ class Plenoxels(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb"
             least=self.config.least, last=self.config.last, activation="relu",
         )  # fmt: skip
 
+    def march(self, rays: Rays, voxels: Voxels, key: int = 0) -> Marched:
+        return voxel_march(rays, voxels, self.walk(key), self.background)
+
     # -- learning (sections 3.3 and 3.4) -------------------------------------------------------------------------------
 
     def losses(self, batch: RayBatch, step: int) -> Losses:
-        config, walk = self.config, self.walk(key=seed_of(step, 1))
+        config, key = self.config, seed_of(step, 1)
         if self._grows_within(config.weighed, step):
             grid = lookup.Voxels(self.density.detach()[:, None], self.grid)
-            heaviest.weigh(self.heaviest, batch.rays, grid, self.cells, walk)
-        seen = voxel_march(batch.rays, self.smooth(step), walk, self.background)
+            heaviest.weigh(self.heaviest, batch.rays, grid, self.cells, self.walk(key))
+        seen = self.march(batch.rays, self.smooth(step), key)
         error = (seen.rgb - batch.rgb).square().mean()
         terms = {"photometric": error}  # eq. 2
         if config.beta:
@@ -300,7 +303,7 @@ class Plenoxels(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb"
 
     def predict(self, query: Cameras) -> Prediction:
         rays = camera_rays(self.scene, query, self.device)
-        seen = voxel_march(rays, self.voxels, self.walk(), self.background)
+        seen = self.march(rays, self.voxels)
         rgb, depth, opacity = pictures_along(self.scene, query, rays, seen.rgb, seen.distance, seen.through)
         return Prediction(rgb, depth, opacity=opacity)
 

@@ -84,7 +84,7 @@ class Config:
     samples: int = 2**18
     """that a step should have: its rays become more or fewer"""
     carve: bool = False
-    """let silhouettes say what is empty, and learn near the object only, where pictures have opacity (not the paper's)"""
+    """let silhouettes say what is empty, and learn near the object only, where there is opacity (not the paper's)"""
     distortion: float = 0.0
     """weight of how far apart what a ray sees lies (mip-NeRF 360, eq. 15; not the paper's)"""
     decay: float = 1e-6

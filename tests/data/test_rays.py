@@ -136,6 +136,19 @@ def test_batches_from_any_step_on_are_the_unbroken_runs() -> None:
     assert sorted(torch.cat(whole)[:39].tolist()) == list(range(39))
 
 
+def test_some_of_a_batch_are_taken_and_the_others_come_no_later() -> None:
+    """How many is asked before each step: the first of its batch, which are the same whoever resumes."""
+    pool, wanted = RayPool(capture()), [3, 5, 1, 9, 2] * 14
+    whole = [batch.rays.index for batch in itertools.islice(pooled(pool, 5, seed=2), 70)]
+    step = 0
+    drawn = pooled(pool, 5, seed=2, taken=lambda: wanted[step])
+    for step in range(70):
+        assert torch.equal(next(drawn).rays.index, whole[step][: wanted[step]])
+    step = 33
+    resumed = next(pooled(pool, 5, seed=2, start=33, taken=lambda: wanted[step]))
+    assert torch.equal(resumed.rays.index, whole[33][: wanted[33]]) and len(resumed) == 5
+
+
 def test_only_pixels_of_the_scene_and_only_those_asked_for_are_drawn() -> None:
     found = capture()
     masked = Capture(

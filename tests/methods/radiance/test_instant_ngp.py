@@ -192,9 +192,7 @@ def test_what_is_not_asked_fades_too(vase: Capture, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("thick, occupied", [(1.0, 0.01), (0.05, 0.025)], ids=["threshold", "mean"])
-def test_occupied_is_what_is_thicker_than_a_hundredth_or_the_mean(
-    vase: Capture, thick: float, occupied: float
-) -> None:
+def test_occupied_is_what_is_thicker_than_a_hundredth_or_the_mean(vase: Capture, thick: float, occupied: float) -> None:
     """Half of the cells are full: the mean is half of `thick`, and the lower of both decides."""
     method = filled(fresh(vase), 1e-9)
     thick /= 10
@@ -358,7 +356,8 @@ def test_settings_follow_the_pixels(vase: Capture) -> None:
     octave = int(math.log2(fine.config.finest / 128))
     side = max(b - a for a, b in zip(sharp.scene.limits[:3], sharp.scene.limits[3:], strict=True))
     assert octave >= 1 and side / fine.config.finest < 2 * instant_ngp.footprint(sharp)
-    assert (fine.config.levels, fine.config.log2_rows, fine.config.steps) == (6 + octave, 15 + octave, 256 + 128 * octave)
+    found = fine.config.levels, fine.config.log2_rows, fine.config.steps
+    assert found == (6 + octave, 15 + octave, 256 + 128 * octave)
     assert "fine as the pixels" in why["config.finest"]
     assert InstantNGP.suited(small, sharp, started=True) == (small, {})
     assert InstantNGP.suited(instant_ngp.chair(), sharp) == (instant_ngp.chair(), {}), "fine enough for anything"

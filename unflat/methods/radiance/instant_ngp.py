@@ -268,11 +268,8 @@ class InstantNGP(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb
     def suited(cls, experiment: Experiment, data: Capture, started: bool = False) -> tuple[Experiment, dict[str, str]]:
         if started or experiment.config.finest > FINE:  # the paper's grids are fine enough for anything
             return experiment, {}
-        side, pixel = (
-            max(b - a for a, b in zip(data.scene.limits[:3], data.scene.limits[3:], strict=True)),
-            footprint(data),
-        )
-        octave = max(0, min(2, round(math.log2(side / pixel / 128))))
+        side = max(b - a for a, b in zip(data.scene.limits[:3], data.scene.limits[3:], strict=True))
+        octave = max(0, min(2, round(math.log2(side / footprint(data) / 128))))
         chosen: dict[str, tuple[object, str]] = {
             "config.finest": (128 * 2**octave, "cells about as fine as the pixels"),
             "config.levels": (6 + octave, "cells about as fine as the pixels"),

@@ -16,7 +16,7 @@ from unflat.kernels.loops import compiled_loops  # noqa: E402
 
 TYPES = {
     "key": "u64", "index": "*i64", "row_of": "*i32", "clear": "*u8", "samples": "*i32", "number": "*i32",
-    "triangles": "*i32", "winner": "*i64",
+    "triangles": "*i32", "winner": "*i64", "levels": "*i32",
     **dict.fromkeys(("order", "network", "begins", "ends"), "*i64"),
     **dict.fromkeys(("step", "thickness", "shift", "thinnest", "least", "last", "edge", "thin"), "fp32"),
     **dict.fromkeys(("rate", "b1", "b2", "beta", "eps", "weight"), "fp32"),
@@ -50,6 +50,8 @@ COMPILED: list[tuple[str, str, dict[str, Any]]] = [
       for kind in ("voxels", "pair", "lines") for way in ("forward", "backward") for sizes in (FEW, MANY)),
     *(("lookup_gpu", f"planes_{way}", {"how": how, **sizes})
       for way in ("forward", "backward") for how in (0, 1, 2) for sizes in (FEW, MANY)),
+    *(("hash_lookup_gpu", way, {"depth": depth, "channels": channels, "lanes": lanes, "block": block})
+      for way in ("forward", "backward") for depth, channels, lanes, block in ((16, 2, 128, 2), (3, 3, 64, 4))),
     *(("touched_adam_gpu", "update", {"is_scaled": scaled, "columns": columns, "lanes": lanes, "block": block})
       for scaled, columns, lanes, block in ((False, 1, 1024, 1), (True, 12, 64, 16))),
     *(("touched_rmsprop_gpu", "update", {"columns": columns, "lanes": lanes, "block": block})

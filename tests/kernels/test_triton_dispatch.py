@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 from tests.kernels import test_density_march as densities
+from tests.kernels import test_hash_lookup as hashed
 from tests.kernels.test_lookup import BOX, points, table
 from tests.kernels.test_voxel_march import rays, voxels
 from unflat.kernels import density_march as density_march_module
+from unflat.kernels import hash_lookup as hash_lookup_module
 from unflat.kernels import lookup as lookup_module
 from unflat.kernels import smoothing as smoothing_module
 from unflat.kernels import tiny_networks as tiny_networks_module
@@ -20,6 +22,7 @@ from unflat.kernels import touched_adam as touched_adam_module
 from unflat.kernels import touched_rmsprop as touched_rmsprop_module
 from unflat.kernels import voxel_march as voxel_march_module
 from unflat.kernels.density_march import density_march, density_march_triton
+from unflat.kernels.hash_lookup import hash_looked_up, hash_looked_up_triton
 from unflat.kernels.lookup import Voxels, looked_up, looked_up_triton
 from unflat.kernels.smoothing import with_roughness, with_roughness_triton
 from unflat.kernels.tiny_networks import Shape, tiny_networks, tiny_networks_triton
@@ -53,6 +56,11 @@ def of_points(look: Callable[..., Any], generator: torch.Generator, kind: torch.
     assert isinstance(one, Voxels)
     at, values = points(5, generator).as_subclass(OnAGpu), one.values.detach().to(kind)
     return look(at, one._replace(values=values), BOX)
+
+
+def of_hashes(look: Callable[..., Any], generator: torch.Generator, kind: torch.dtype = torch.float32) -> Any:
+    one, at = hashed.table(2, generator), points(5, generator).as_subclass(OnAGpu)
+    return look(at, one._replace(values=one.values.detach().to(kind)), BOX)
 
 
 def of_densities(march: Callable[..., Any], generator: torch.Generator, kind: torch.dtype = torch.float32) -> Any:
@@ -92,6 +100,7 @@ ASKED = {
     "rmsprop_touched": (touched_rmsprop_module, rmsprop_touched, rmsprop_touched_triton, of_plain_tables),
     "density_march": (density_march_module, density_march, density_march_triton, of_densities),
     "voxel_march": (voxel_march_module, voxel_march, voxel_march_triton, of_voxels),
+    "hash_looked_up": (hash_lookup_module, hash_looked_up, hash_looked_up_triton, of_hashes),
     "looked_up": (lookup_module, looked_up, looked_up_triton, of_points),
 }
 asked = pytest.mark.parametrize("name", ASKED)

@@ -2,11 +2,12 @@
 
 Grids of several finenesses, trilinear, whose numbers stand one after the other. A level has a row for each of its
 corners, but no more than `most`: where it has more corners they share rows, as a hash of the corner says (eq. 4). Loops
-in numba (CPU), whose gradient holds the touched rows, and the readable PyTorch twin, which runs everywhere.
+in numba (CPU), whose gradient holds the touched rows, kernels in Triton (GPU), whose gradient is dense and added up in
+any order, and the readable PyTorch twin, which runs everywhere.
 """
 
 from collections.abc import Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,10 +18,11 @@ from torch.autograd.function import once_differentiable
 
 from unflat.kernels.accumulators import accumulator
 from unflat.kernels.lookup import Box
-from unflat.kernels.loops import compiled_loops
+from unflat.kernels.loops import NO_TRITON, compiled_loops, launched
 from unflat.kernels.threads import pieces, side_by_side
 
 _loops = partial(compiled_loops, "hash_lookup_cpu")
+_kernels = partial(compiled_loops, "hash_lookup_gpu")
 
 PRIMES = 1, 2654435761, 805459861
 """of the hash, of 32 bits"""
@@ -46,7 +48,9 @@ def hash_looked_up(points: Float[Tensor, "n 3"], table: Hashed, box: Box) -> Flo
     """What all levels hold at points of the box; at points beside it, what they hold at its faces. A gradient for the
     rows only."""
     values = table.values
-    if values.device.type != "cpu" or values.dtype != torch.float32 or _loops() is None:
+    if points.device.type == "cuda" and values.dtype == torch.float32 and _kernels() is not None:
+        return hash_looked_up_triton(points, table, box)
+    if points.device.type != "cpu" or values.dtype != torch.float32 or _loops() is None:
         return hash_looked_up_torch(points, table, box)
     found: Tensor = _LookUp.apply(points, table, box, values)  # type: ignore[no-untyped-call]
     return found
@@ -113,3 +117,59 @@ class _LookUp(torch.autograd.Function):
         given = of_found.float().contiguous().numpy()
         _loops().backward(within, field, given, (into.values, into.seen, into.touched, counts))
         return None, None, None, into.taken(int(counts[0]))
+
+
+# -- the kernels -------------------------------------------------------------------------------------------------------
+
+TILE = 256
+"""numbers, of points and channels, that a program has"""
+
+
+@torch.compiler.disable
+def hash_looked_up_triton(points: Float[Tensor, "n 3"], table: Hashed, box: Box) -> Float[Tensor, "n k"]:
+    """The look-up on a GPU."""
+    if _kernels() is None:
+        raise ModuleNotFoundError(NO_TRITON)
+    found: Tensor = _TritonLookUp.apply(points, table, box, table.values)  # type: ignore[no-untyped-call]
+    return found
+
+
+@lru_cache(maxsize=16)
+def _levels_on(cells: tuple[int, ...], most: int, device: torch.device) -> Tensor:
+    """Of each level, as the kernels take it, its cells, its first row, and the mask of its hashes: the number of its
+    rows less one, or -1 where each corner has a row [levels, 3]."""
+    rows = zip(cells, levels_of(cells, most), strict=True)
+    told = [(n, first, -1 if count == (n + 1) ** 3 else count - 1) for n, (first, count) in rows]
+    return torch.tensor(told, dtype=torch.int32, device=device)
+
+
+class _TritonLookUp(torch.autograd.Function):
+    """`hash_looked_up` by kernels."""
+
+    @staticmethod
+    def forward(ctx: Any, points: Tensor, table: Hashed, box: Box, values: Tensor) -> Tensor:
+        asked = [part.detach().float().contiguous() for part in (points, *box)]
+        levels, held = _levels_on(table.cells, table.most, values.device), values.detach().contiguous()
+        found = held.new_empty(len(points), len(levels) * held.shape[1])
+        _asked("forward", asked, (held, levels, found), held.shape[1])
+        ctx.rows = len(held)
+        ctx.save_for_backward(*asked, levels)
+        return found
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, of_found: Tensor) -> Any:
+        *asked, levels = ctx.saved_tensors
+        channels, given = of_found.shape[1] // len(levels), of_found.float().contiguous()
+        of_values = given.new_zeros(ctx.rows, channels)
+        _asked("backward", asked, (given, levels, of_values), channels)
+        return None, None, None, of_values
+
+
+def _asked(name: str, asked: Sequence[Tensor], tensors: Sequence[Tensor], channels: int) -> None:
+    """Run a kernel over all points and levels. `asked` are the points and the box."""
+    count, depth, block = len(asked[0]), len(tensors[1]), 1 << (channels - 1).bit_length()
+    lanes = max(1, min(256, TILE // block))
+    if count:
+        programs = (-(-count // lanes), depth)
+        launched(getattr(_kernels(), name), programs, *asked, *tensors, count, depth, channels, lanes, block)

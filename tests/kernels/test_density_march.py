@@ -9,7 +9,14 @@ from torch import Tensor
 from unflat.geometry.spaces import Rays
 from unflat.kernels import density_march as march
 from unflat.kernels.clearance import clearance
-from unflat.kernels.density_march import Decoded, decoded_march, density_march, density_march_torch
+from unflat.kernels.density_march import (
+    Decoded,
+    decoded_march,
+    decoded_march_packed,
+    decoded_march_torch,
+    density_march,
+    density_march_torch,
+)
 from unflat.kernels.hash_lookup import Hashed, hash_looked_up_torch, levels_of
 from unflat.kernels.lookup import Box, Lines, Pairs, Table, Voxels, tables_of
 from unflat.kernels.walking import Cells, Walk
@@ -142,20 +149,60 @@ def decoded(generator: torch.Generator, shift: float = 0.0) -> Decoded:
 
 
 @pytest.mark.parametrize("unbounded", [False, True], ids=["box", "contracted"])
-def test_loop_and_twin_agree_on_a_density_that_a_network_makes(
-    unbounded: bool, generator: torch.Generator, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_loop_and_twin_agree_on_a_density_that_a_network_makes(unbounded: bool, generator: torch.Generator) -> None:
     field, some = decoded(generator), rays(150, generator)
     walk = Walk(0.05, unbounded, 0.1, 0.5, key=123, least=1e-3, last=1e-2, activation="exp")
-    ours = decoded_march(some, field, cells(unbounded), walk)
-    monkeypatch.setattr(march, "_loops", lambda: None)
-    theirs = decoded_march(some, field, cells(unbounded), walk)
+    ours, theirs = (run(some, field, cells(unbounded), walk) for run in (decoded_march, decoded_march_torch))
     assert len(ours[0]) > 500
     if len(ours[0]) != len(theirs[0]):  # a sample at the very limit was left out by one of them
         assert abs(len(ours[0]) - len(theirs[0])) < 5
         return
     for a, b in zip(ours, theirs, strict=True):
         torch.testing.assert_close(a.double(), b.double(), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("unbounded", [False, True], ids=["box", "contracted"])
+@pytest.mark.parametrize("room", [None, 7], ids=["at once", "in pieces"])
+def test_packed_as_the_loop(
+    unbounded: bool, room: int | None, generator: torch.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a GPU does."""
+    field, some = decoded(generator), rays(150, generator)
+    walk = Walk(0.05, unbounded, 0.1, 0.5, key=123, least=2e-2, last=1e-1, activation="exp")
+    if room is not None:
+        monkeypatch.setattr(march, "RAYS", room * 9)
+        monkeypatch.setattr(march, "POINTS", room * 11)
+    ours, theirs = (run(some, field, cells(unbounded), walk) for run in (decoded_march_packed, decoded_march))
+    assert len(ours[0]) > 500
+    if len(ours[0]) != len(theirs[0]):  # a sample at the very limit was left out by one of them
+        assert abs(len(ours[0]) - len(theirs[0])) < 5
+        return
+    assert torch.equal(ours[0], theirs[0])
+    for a, b in zip(ours[1:], theirs[1:], strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
+
+
+def test_packed_of_no_rays_and_of_nothing(generator: torch.Generator) -> None:
+    nothing, field = cells()._replace(clear=clearance(torch.zeros(8, 8, 8, dtype=torch.bool))), decoded(generator)
+    for some, space in ((rays(5, generator)[:0], cells()), (rays(5, generator), nothing)):
+        ray, t, points = decoded_march_packed(some, field, space, Walk(0.05, False, 0.1, 0.5, activation="exp"))
+        assert len(ray) == len(t) == 0 and points.shape == (0, 3)
+
+
+def test_a_gpu_walks_packed(generator: torch.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tensors only say that they are on one."""
+
+    class OnAGpu(Tensor):
+        device = torch.device("cuda", 0)  # type: ignore[assignment]
+
+    def answer(*_: object) -> None:
+        raise InterruptedError("packed")
+
+    monkeypatch.setattr(march, "decoded_march_packed", answer)
+    field, walk = decoded(generator), Walk(0.05, False, 0.1, 0.5, activation="exp")
+    there = field._replace(table=field.table._replace(values=field.table.values.as_subclass(OnAGpu)))
+    with pytest.raises(InterruptedError, match="packed"):
+        decoded_march(rays(2, generator), there, cells(), walk)
 
 
 def test_the_density_that_a_network_makes_is_written_out(generator: torch.Generator) -> None:

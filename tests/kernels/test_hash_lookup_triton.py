@@ -20,8 +20,13 @@ DEVICE = "cpu" if INTERPRETED else "cuda"
 THERE = Box(*(side.to(DEVICE) for side in BOX))
 
 
+def there(one: Hashed) -> Hashed:
+    """On the device, with a gradient of its own."""
+    return one._replace(values=one.values.detach().to(DEVICE).requires_grad_())
+
+
 def check_alike(at: Tensor, one: Hashed, generator: torch.Generator) -> None:
-    at, one = at.to(DEVICE), one._replace(values=one.values.detach().to(DEVICE).requires_grad_())
+    at, one = at.to(DEVICE), there(one)
     ours, theirs = (run(at, one, THERE) for run in (hash_looked_up_triton, hash_looked_up_torch))
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=2e-5)
     weight = torch.randn(theirs.shape, generator=generator).to(DEVICE)
@@ -63,11 +68,17 @@ def test_no_points_at_all(generator: torch.Generator) -> None:
 
 
 def test_gradients_that_are_one_number_seen_many_times(generator: torch.Generator) -> None:
-    one = table(2, generator)
-    one = one._replace(values=one.values.detach().to(DEVICE).requires_grad_())
+    one = there(table(2, generator))
     at = points(30, generator).to(DEVICE).T.contiguous().T  # by columns
     a, b = (
         torch.autograd.grad(run(at, one, THERE).mean(), one.values)[0]
         for run in (hash_looked_up_triton, hash_looked_up_torch)
     )
     torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-6)
+
+
+def test_who_draws_first_does_not_keep_others_from_learning(generator: torch.Generator) -> None:
+    hash_lookup._levels_on.cache_clear()
+    with torch.inference_mode():
+        hash_looked_up_triton(points(5, generator).to(DEVICE), there(table(2, generator)), THERE)
+    check_alike(points(5, generator), table(2, generator), generator)

@@ -20,7 +20,7 @@ TYPES = {
     **dict.fromkeys(("order", "network", "begins", "ends"), "*i64"),
     **dict.fromkeys(("step", "thickness", "shift", "thinnest", "least", "last", "edge", "thin"), "fp32"),
     **dict.fromkeys(("rate", "b1", "b2", "beta", "eps", "weight"), "fp32"),
-    **dict.fromkeys(("count", "nx", "ny", "nz", "cx", "cy", "cz", "rows", "columns", "entries", "room"), "i32"),
+    **dict.fromkeys(("count", "nx", "ny", "nz", "cx", "cy", "cz", "rows", "columns", "entries", "room", "most"), "i32"),
     **dict.fromkeys(("vertices", "height", "width", "counted"), "i32"),
 }  # fmt: skip
 """what parameters are by their names; the others are tensors of float32"""
@@ -50,6 +50,7 @@ COMPILED: list[tuple[str, str, dict[str, Any]]] = [
       for kind in ("voxels", "pair", "lines") for way in ("forward", "backward") for sizes in (FEW, MANY)),
     *(("lookup_gpu", f"planes_{way}", {"how": how, **sizes})
       for way in ("forward", "backward") for how in (0, 1, 2) for sizes in (FEW, MANY)),
+    *(("occupied_steps_gpu", "walk", {**where, "lanes": 32}) for where in (BOUNDED, UNBOUNDED)),
     *(("hash_lookup_gpu", way, {"depth": depth, "channels": channels, "lanes": lanes, "block": block})
       for way in ("forward", "backward") for depth, channels, lanes, block in ((16, 2, 128, 2), (3, 3, 64, 4))),
     *(("touched_adam_gpu", "update", {"is_scaled": scaled, "columns": columns, "lanes": lanes, "block": block})
@@ -75,7 +76,7 @@ def test_kernels_compile(
     if module == "touched_adam_gpu":
         types["count"] = "*i32"  # of updates; elsewhere of rays or points
     source = triton.compiler.ASTSource(kernel, types, constants)  # by place: their names have changed
-    options = {"num_warps": 1 if "march" in module else 4, "enable_fp_fusion": True}
+    options = {"num_warps": 1 if "march" in module or "steps" in module else 4, "enable_fp_fusion": True}
     target = compiler.GPUTarget("cuda", 90, 32)
     made = triton.compile(source, target=target, options=options)
     assert made.asm["cubin"]

@@ -3,6 +3,7 @@
 No GPU is needed: the tensors only say that they are on one."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from tests.kernels.test_voxel_march import rays, voxels
 from unflat.kernels import density_march as density_march_module
 from unflat.kernels import hash_lookup as hash_lookup_module
 from unflat.kernels import lookup as lookup_module
+from unflat.kernels import occupied_steps as occupied_steps_module
 from unflat.kernels import smoothing as smoothing_module
 from unflat.kernels import tiny_networks as tiny_networks_module
 from unflat.kernels import touched_adam as touched_adam_module
@@ -24,6 +26,7 @@ from unflat.kernels import voxel_march as voxel_march_module
 from unflat.kernels.density_march import density_march, density_march_triton
 from unflat.kernels.hash_lookup import hash_looked_up, hash_looked_up_triton
 from unflat.kernels.lookup import Voxels, looked_up, looked_up_triton
+from unflat.kernels.occupied_steps import occupied_steps, occupied_steps_triton
 from unflat.kernels.smoothing import with_roughness, with_roughness_triton
 from unflat.kernels.tiny_networks import Shape, tiny_networks, tiny_networks_triton
 from unflat.kernels.touched_adam import update_touched, update_touched_triton
@@ -70,6 +73,11 @@ def of_densities(march: Callable[..., Any], generator: torch.Generator, kind: to
     return march(densities.rays(5, generator), one._replace(values=values), densities.cells(), WALK)
 
 
+def of_steps(walked: Callable[..., Any], generator: torch.Generator, kind: torch.dtype = torch.float32) -> Any:
+    some = densities.rays(5, generator)
+    return walked(replace(some, near=some.near.to(kind).as_subclass(OnAGpu)), densities.cells(), WALK)
+
+
 def of_tables(update: Callable[..., Any], generator: torch.Generator, kind: torch.dtype = torch.float32) -> Any:
     one = torch.randn(5, 2, generator=generator).to(kind)
     rest = (torch.zeros_like(one), torch.zeros_like(one), torch.zeros(5, dtype=torch.int32))
@@ -100,6 +108,7 @@ ASKED = {
     "rmsprop_touched": (touched_rmsprop_module, rmsprop_touched, rmsprop_touched_triton, of_plain_tables),
     "density_march": (density_march_module, density_march, density_march_triton, of_densities),
     "voxel_march": (voxel_march_module, voxel_march, voxel_march_triton, of_voxels),
+    "occupied_steps": (occupied_steps_module, occupied_steps, occupied_steps_triton, of_steps),
     "hash_looked_up": (hash_lookup_module, hash_looked_up, hash_looked_up_triton, of_hashes),
     "looked_up": (lookup_module, looked_up, looked_up_triton, of_points),
 }

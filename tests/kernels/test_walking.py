@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from unflat.kernels.walking import LARGEST, Activation, Walk, composited, raw_at, spread_of, weighed
+from unflat.kernels.walking import LARGEST, Activation, Walk, composited, raw_at, spread_of, that_count, weighed
 
 THICKNESS = 0.3
 
@@ -54,6 +54,23 @@ def test_samples_are_weighed_one_after_the_other(generator: torch.Generator) -> 
 def test_gradients_of_weights_are_those_of_finite_differences(generator: torch.Generator) -> None:
     thickness, ray = packed(generator)
     assert torch.autograd.gradcheck(lambda u: tuple(weighed(u, ray, 5)), thickness.requires_grad_())
+
+
+@pytest.mark.parametrize("least, last", [(0.0, 0.0), (0.05, 0.3), (0.1, 1e-3), (0.2, 0.9)])
+def test_what_counts_is_what_is_found_one_after_the_other(
+    least: float, last: float, generator: torch.Generator
+) -> None:
+    """Also of rays on which each answer changes the next."""
+    thickness = torch.rand(2000, generator=generator, dtype=torch.float64) ** 4
+    ray = torch.randint(0, 60, (2000,), generator=generator).sort().values
+    found = that_count(thickness, ray, walk("exp")._replace(thinnest=0.01, least=least, last=last))
+    passing, expected = [1.0] * 60, []
+    for u, r in zip(thickness.tolist(), ray.tolist(), strict=True):
+        alpha = 1 - math.exp(-u)
+        expected.append(alpha > 0.01 and passing[r] * alpha > least and passing[r] >= last)
+        passing[r] *= 1 - alpha * expected[-1]
+    assert found.tolist() == expected and 50 < sum(expected) < 2000
+    assert len(that_count(thickness[:0], ray[:0], walk("exp"))) == 0
 
 
 def test_no_samples_let_everything_through() -> None:

@@ -33,14 +33,17 @@ from unflat.kernels.lookup import (
     tables_of,
 )
 from unflat.kernels.loops import NO_TRITON, compiled_loops, launched
+from unflat.kernels.occupied_steps import occupied_steps
 from unflat.kernels.threads import pieces, side_by_side
-from unflat.kernels.walking import Cells, Walk, composited, met, points_at, raw_at
+from unflat.kernels.walking import Cells, Walk, composited, met, points_at, raw_at, that_count
 
 _loops = partial(compiled_loops, "density_march_cpu")
 _kernels = partial(compiled_loops, "density_march_gpu")
 
 ROOM = 16
 """samples a ray for which there is room at first; where it is not enough, twice as many"""
+RAYS, POINTS = 2**15, 2**20
+"""rays whose samples, and samples whose densities, are asked at once on a GPU: bounds of the memory of misty scenes"""
 
 
 class Weighed(NamedTuple):
@@ -113,14 +116,40 @@ def decoded_march(
     values = field.table.values
     if walk.activation != "exp":
         raise ValueError(f"the network gives the logarithm of a density: walk with exp, not with {walk.activation}")
-    if values.device.type == "cpu" and values.dtype == torch.float32 and _loops() is not None:
-        _, each, within, kept = _marched(rays, lambda: _decoded(field), cells, walk)
-        ray = torch.from_numpy(np.repeat(np.arange(len(rays)), each))
-        points = cells.low + torch.from_numpy(within) * (cells.high - cells.low)
-        return ray, torch.from_numpy(kept[:, 3].copy()), points
+    if values.device.type == "cuda":
+        return decoded_march_packed(rays, field, cells, walk)
+    if values.device.type != "cpu" or values.dtype != torch.float32 or _loops() is None:
+        return decoded_march_torch(rays, field, cells, walk)
+    _, each, within, kept = _marched(rays, lambda: _decoded(field), cells, walk)
+    ray = torch.from_numpy(np.repeat(np.arange(len(rays)), each))
+    points = cells.low + torch.from_numpy(within) * (cells.high - cells.low)
+    return ray, torch.from_numpy(kept[:, 3].copy()), points
+
+
+@torch.no_grad()
+def decoded_march_torch(
+    rays: Rays, field: Decoded, cells: Cells, walk: Walk
+) -> tuple[Int[Tensor, "m"], Float[Tensor, "m"], Float[Tensor, "m 3"]]:
+    """The readable twin."""
     box = Box(cells.low, cells.high)
     ray, t = met(rays, cells, walk, lambda points: field.raw(points, box))
     return ray, t, points_at(rays[ray], t, walk)
+
+
+@torch.no_grad()
+def decoded_march_packed(
+    rays: Rays, field: Decoded, cells: Cells, walk: Walk
+) -> tuple[Int[Tensor, "m"], Float[Tensor, "m"], Float[Tensor, "m 3"]]:
+    """The march where many are asked at once, as on a GPU: first all samples in cells that are not empty, then their
+    densities, then which of them count. A network a step of all rays would ask too little at a time."""
+    box, found = Box(cells.low, cells.high), []
+    for begin in range(0, max(1, len(rays)), RAYS):
+        some = occupied_steps(rays[begin : begin + RAYS], cells, walk)
+        raw = torch.cat([field.raw(points, box).float() for points in some.points.split(POINTS)])
+        counts = that_count(walk.thickness * walk.activated(raw - walk.shift), some.ray, walk)
+        found.append((some.ray[counts] + begin, some.t[counts], some.points[counts]))
+    ray, t, points = (torch.cat(parts) for parts in zip(*found, strict=True))
+    return ray, t, points
 
 
 # -- the loops ---------------------------------------------------------------------------------------------------------

@@ -140,7 +140,8 @@ def _levels_on(cells: tuple[int, ...], most: int, device: torch.device) -> Tenso
     rows less one, or -1 where each corner has a row [levels, 3]."""
     rows = zip(cells, levels_of(cells, most), strict=True)
     told = [(n, first, -1 if count == (n + 1) ** 3 else count - 1) for n, (first, count) in rows]
-    return torch.tensor(told, dtype=torch.int32, device=device)
+    with torch.inference_mode(False):  # whoever comes first: others may want gradients
+        return torch.tensor(told, dtype=torch.int32, device=device)
 
 
 class _TritonLookUp(torch.autograd.Function):

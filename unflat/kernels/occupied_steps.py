@@ -2,8 +2,8 @@
 
 Rays are walked as all marches walk them (`kernels.walking`), and what is empty is jumped over; nothing is known of
 densities, so nothing is left out or ends early. Whoever composites asks for a few samples of each ray at a time and
-walks on with those that still let light through. One function with two back ends: a loop in numba (CPU), and the
-readable PyTorch twin.
+walks on with those that still let light through. One function with three back ends: a loop in numba (CPU), a kernel in
+Triton (GPU), and the readable PyTorch twin.
 """
 
 from functools import partial
@@ -15,14 +15,19 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from unflat.geometry.spaces import Rays
-from unflat.kernels.loops import compiled_loops
+from unflat.kernels.loops import NO_TRITON, compiled_loops, launched
 from unflat.kernels.threads import pieces, side_by_side
 from unflat.kernels.walking import Cells, Walk, is_empty, jitter, points_at, within_limits
 
 _loops = partial(compiled_loops, "occupied_steps_cpu")
+_kernels = partial(compiled_loops, "occupied_steps_gpu")
 
 ROOM = 16
 """samples a ray for which there is room at first; where it is not enough, twice as many"""
+FOUND = 64
+"""the same on a GPU, where rays are walked again with enough of it"""
+LANES = 32
+"""rays of a program there"""
 
 
 class Steps(NamedTuple):
@@ -44,8 +49,10 @@ class Steps(NamedTuple):
 def occupied_steps(rays: Rays, cells: Cells, walk: Walk, most: int = 2**20) -> Steps:
     """The first samples of each ray, at most so many, in cells that are not empty. Of `walk`, its step, space and key
     count. Without gradient. ValueError for less than one sample."""
-    loops = _loops()
-    if most < 1 or loops is None or rays.near.device.type != "cpu":
+    loops, device = _loops(), rays.near.device.type
+    if most >= 1 and device == "cuda" and rays.near.dtype == torch.float32 and _kernels() is not None:
+        return occupied_steps_triton(rays, cells, walk, most)
+    if most < 1 or loops is None or device != "cpu" or rays.near.dtype != torch.float32:
         return occupied_steps_torch(rays, cells, walk, most)
     walked = (rays.origins, rays.directions, rays.near, rays.far)
     given = [part.float().contiguous().numpy() for part in walked]
@@ -93,3 +100,36 @@ def occupied_steps_torch(rays: Rays, cells: Cells, walk: Walk, most: int = 2**20
     order = torch.argsort(ray, stable=True)
     ray, t, length = ray[order], t[order], length[order]
     return Steps(ray, t, length, points_at(rays[ray], t, walk), onwards)
+
+
+@torch.compiler.disable
+@torch.no_grad()
+def occupied_steps_triton(rays: Rays, cells: Cells, walk: Walk, most: int = 2**20) -> Steps:
+    """The walk on a GPU, which is waited for once: nobody knows before how many samples there are."""
+    if _kernels() is None:
+        raise ModuleNotFoundError(NO_TRITON)
+    room = min(FOUND, most)
+    found, number, onwards = _walked(rays, cells, walk, most, room)
+    longest, total = torch.stack([number.amax(), number.sum()]).tolist() if len(rays) else (0, 0)
+    if longest > room:
+        room = longest
+        found, number, onwards = _walked(rays, cells, walk, most, room)
+    ray = torch.repeat_interleave(number, output_size=total)
+    place = torch.arange(total, device=ray.device) - (number.cumsum(0) - number)[ray]
+    t, these = found.view(-1)[ray * room + place], rays[ray]
+    return Steps(ray, t, walk.onwards(these, t), points_at(these, t, walk), onwards)
+
+
+def _walked(rays: Rays, cells: Cells, walk: Walk, most: int, room: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The t of each ray's first samples [r, room], how many it has [r], and where it is walked on [r]."""
+    walked = (rays.origins, rays.directions, rays.near, rays.far, rays.index)
+    given, sides = [part.detach().contiguous() for part in walked], [side.float().contiguous() for side in cells[:2]]
+    count, clear = len(rays), cells.clear.contiguous()
+    found, onwards = given[0].new_empty(count, room), given[0].new_empty(count)
+    number = torch.empty(count, dtype=torch.int32, device=clear.device)
+    if count:
+        launched(
+            _kernels().walk, (-(-count // LANES),), *given, walk.key & 2**64 - 1, clear, *sides, found, number, onwards,
+            count, *clear.shape, room, most, float(walk.step), walk.contracted, LANES, warps=1,
+        )  # fmt: skip
+    return found, number.long(), onwards

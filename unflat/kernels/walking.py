@@ -143,11 +143,34 @@ def composited(raw: Float[Tensor, "m"], ray: Int[Tensor, "m"], rays: int, walk: 
 
 def weighed(thickness: Float[Tensor, "m"], ray: Int[Tensor, "m"], rays: int) -> Composited:
     """Weights of samples of these optical thicknesses, sorted by ray and distance."""
+    weight = torch.exp(-before(thickness, ray)) * -torch.expm1(-thickness)
+    return Composited(weight, torch.exp(-thickness.new_zeros(rays).index_add(0, ray, thickness)))
+
+
+def before(thickness: Float[Tensor, "m"], ray: Int[Tensor, "m"]) -> Float[Tensor, "m"]:
+    """The optical thickness of what lies nearer on the same ray; samples are sorted by ray and distance."""
     total = torch.cat([thickness.new_zeros(1).double(), thickness.double().cumsum(0)])
     first = torch.searchsorted(ray, ray)  # of the same ray; to count them would wait for a GPU
-    before = (total[:-1] - total[first]).to(thickness.dtype)
-    weight = torch.exp(-before) * -torch.expm1(-thickness)
-    return Composited(weight, torch.exp(-thickness.new_zeros(rays).index_add(0, ray, thickness)))
+    return (total[:-1] - total[first]).to(thickness.dtype)
+
+
+def that_count(thickness: Float[Tensor, "m"], ray: Int[Tensor, "m"], walk: Walk) -> Bool[Tensor, "m"]:
+    """Which samples of these optical thicknesses count: what a walk finds that steps from one to the next, found for
+    all at once.
+
+    What is left out does not dim what lies behind it, so whether a sample counts depends on those nearer that do. It is
+    asked again with the answer before, until nothing changes: each time at least the next sample of each ray is right,
+    and a few times are enough, since few are near a limit.
+    """
+    alpha = -torch.expm1(-thickness)
+    thick = alpha > walk.thinnest
+    counts = thick
+    while True:
+        left = torch.exp(-before(thickness * counts, ray))
+        again = thick & (left * alpha > walk.least) & (left >= walk.last)
+        if bool((again == counts).all()):
+            return counts
+        counts = again
 
 
 def spread_of(

@@ -116,9 +116,9 @@ def decoded_march(
     values = field.table.values
     if walk.activation != "exp":
         raise ValueError(f"the network gives the logarithm of a density: walk with exp, not with {walk.activation}")
-    if values.device.type == "cuda":
+    if values.device.type != "cpu":
         return decoded_march_packed(rays, field, cells, walk)
-    if values.device.type != "cpu" or values.dtype != torch.float32 or _loops() is None:
+    if values.dtype != torch.float32 or _loops() is None:
         return decoded_march_torch(rays, field, cells, walk)
     _, each, within, kept = _marched(rays, lambda: _decoded(field), cells, walk)
     ray = torch.from_numpy(np.repeat(np.arange(len(rays)), each))
@@ -145,7 +145,7 @@ def decoded_march_packed(
     box, found = Box(cells.low, cells.high), []
     for begin in range(0, max(1, len(rays)), RAYS):
         some = occupied_steps(rays[begin : begin + RAYS], cells, walk)
-        raw = torch.cat([field.raw(points, box).float() for points in some.points.split(POINTS)])
+        raw = torch.cat([field.raw(points, box).float() for points in torch.split(some.points, POINTS)])
         counts = that_count(walk.thickness * walk.activated(raw - walk.shift), some.ray, walk)
         found.append((some.ray[counts] + begin, some.t[counts], some.points[counts]))
     ray, t, points = (torch.cat(parts) for parts in zip(*found, strict=True))

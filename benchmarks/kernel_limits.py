@@ -11,7 +11,9 @@ interpolation along the last axis, of all channels). With the gradient there are
 gradient's table is read and written.
 """
 
-from collections.abc import Callable, Sequence
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,7 +25,7 @@ from torch import Tensor
 from unflat.fields.hashgrid import HashGrid
 from unflat.kernels import lookup
 from unflat.kernels.density_march import density_march
-from unflat.kernels.hash_lookup import hash_looked_up
+from unflat.kernels.hash_lookup import hash_looked_up, levels_of
 from unflat.kernels.lookup import AXES, Box, looked_up
 from unflat.kernels.occupied_steps import occupied_steps
 from unflat.kernels.tiny_networks import Shape, tiny_networks
@@ -40,6 +42,8 @@ SIDE = 128
 NETWORKS = 500
 COPIED, MULTIPLIED, VISITS = 2**25, 1536, 2**18
 """numbers that are copied, rows and columns of the matrices, and random visits, to measure the limits with"""
+LINE = 16
+"""numbers of a cache line"""
 BACKWARDS = 2
 """further visits of the gradient"""
 
@@ -60,7 +64,7 @@ class Work(NamedTuple):
     samples: int
     moved: float
     """bytes that are read or written in order"""
-    places: dict[Table, float]
+    places: Mapping[Table, float]
     """how many are visited at random"""
     operations: float
 
@@ -85,11 +89,6 @@ def records(rays: int, rounds: int) -> list[Record]:
         Record("rendering", title, "limit: GFLOP/s of a product of matrices", 1e-9 / best["operations"], "higher",
                note="one thread"),
     ]  # fmt: skip
-    lines += [
-        Record("rendering", title, f"limit: ns of a random visit to {4 * table.width} bytes of {sized(table.size)}",
-               1e9 * best[table], "lower", note="one thread")
-        for table in tables
-    ]  # fmt: skip
     for name, one in work.items():
         each = seconds[name] / one.samples
         limit, share = limited(one, best, each)
@@ -108,11 +107,9 @@ def limited(work: Work, best: dict[Any, float], each: float) -> tuple[str, float
         "operations": work.operations * best["operations"],
     }
     name = max(least, key=lambda limit: least[limit])
-    return name, least[name] / each
-
-
-def sized(count: int) -> str:
-    return f"{count / 2**20:.1f} MiB" if count >= 2**20 else f"{count / 2**10:.0f} KiB"
+    visits = sum(work.places.values())
+    told = f"{name}, {visits:g} of {1e9 * least[name] / visits:.2f} ns" if name == "random visits" else name
+    return told, least[name] / each
 
 
 # -- the limits --------------------------------------------------------------------------------------------------------
@@ -130,22 +127,25 @@ def multiplying() -> Callable[[], Any]:
 
 
 def visiting(table: Table) -> Callable[[], Any]:
-    """Random visits to a table, whose places are added up."""
+    """Random visits to a table."""
     values = np.ones(table.size // 4, np.float32)
     places = max(1, len(values) // table.width)
-    at = np.random.default_rng(0).integers(0, places, VISITS).astype(np.int32) * table.width
+    at = np.random.default_rng(0).integers(0, places, VISITS).astype(np.int32) * np.int32(table.width)
     return lambda: visited(values, at, table.width)
 
 
 @compiled
 def visited(values: Any, at: Any, width: int) -> Any:
-    """The sum of all that is visited: each first number, and the others beside it."""
-    total = np.float32(0)
-    for n in range(len(at)):
-        first = at[n]
-        for c in range(width):
-            total += values[first + c]
-    return total
+    """A sum of a number of each cache line that is visited: a multiple of four places, so that none waits for another's
+    sum."""
+    a, b, c, d = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
+    for n in range(0, len(at), 4):
+        for beside in range(0, width, LINE):
+            a += values[at[n] + beside]
+            b += values[at[n + 1] + beside]
+            c += values[at[n + 2] + beside]
+            d += values[at[n + 3] + beside]
+    return a + b + c + d
 
 
 # -- the loops ---------------------------------------------------------------------------------------------------------
@@ -183,9 +183,11 @@ def hashed(points: Tensor, box: Box) -> dict[str, Work]:
     for name, sizes in (("small", (6, 2, 15, 8, 128)), ("published", (16, 2, 19, 16, 2048))):
         grid = HashGrid(*sizes)
         levels, channels = len(grid.cells), sizes[1]
-        level = Table(4 * channels * grid.most, 2 * channels)
+        places: Counter[Table] = Counter()
+        for _, rows in levels_of(grid.cells, grid.most):
+            places[Table(4 * channels * 2 ** math.ceil(math.log2(rows)), 2 * channels)] += 4
         one = Work(
-            lambda: None, len(points), 4 * (3 + levels * channels), {level: 4.0 * levels},
+            lambda: None, len(points), 4 * (3 + levels * channels), dict(places),
             levels * (15 + 8 * (2 + 2 * channels)),
         )  # fmt: skip
         found |= both(

@@ -1,4 +1,4 @@
-"""Write benchmarks/README.md, and the table in the README, from the records: `make tables`.
+"""Write benchmarks/README.md, and the tables in the README and in docs/which-field.md, from the records: `make tables`.
 
 `python benchmarks/make_readme.py --check` only says whether they are old.
 """
@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import paper_table
+import representation_table
 
 from unflat import catalogue, records
 
@@ -55,12 +56,19 @@ def front_page(text: str, results: Path) -> str:
     return re.sub(between, rf"\1\n{table}\n\n", text, flags=re.DOTALL)
 
 
+def which_field(text: str, results: Path) -> str:
+    """The page with the table of all representations between its two comments."""
+    fields = [entry.name for entry in catalogue.methods() if entry.family == "radiance"]
+    return representation_table.within_page(text, {name: records.read(name, results) for name in fields})
+
+
 def main(arguments: list[str]) -> int:
-    """0 if both pages are (now) what the records say."""
-    front = HERE.parent / "README.md"
+    """0 if all pages are (now) what the records say."""
+    front, which = HERE.parent / "README.md", HERE.parent / "docs" / "which-field.md"
     pages = {
         HERE / "README.md": page(HERE / "results"),
         front: front_page(front.read_text(encoding="utf-8"), HERE / "results"),
+        which: which_field(which.read_text(encoding="utf-8"), HERE / "results"),
     }
     for target, text in pages.items():
         if target.is_file() and target.read_text(encoding="utf-8") == text:

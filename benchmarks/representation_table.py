@@ -45,7 +45,7 @@ def table(records: dict[str, Sequence[Record]]) -> str:
             size = found[BYTES] / 1e6 if BYTES in found else None
             cells += [f"{found[AT_END]:.2f}", _short(size)]
             text.append(_row([f"`{name}`", *cells, *(_short(rates.get(drawn(side, 2))) for side in sides)]))
-    text.append(_row([PEER_NAME, *(_short(PEER.get(level)) for level in LEVELS), *["–"] * (2 + len(sides))]))
+    text.append(_row([PEER_NAME, *(_short(PEER.get(level)) for level in LEVELS), *["-"] * (2 + len(sides))]))
     return "\n".join(text)
 
 
@@ -75,7 +75,7 @@ def _sides(rates: dict[str, float]) -> set[int]:
 def _short(value: float | None) -> str:
     """Three digits, or a dash for what was not reached."""
     if value is None:
-        return "–"
+        return "-"
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 

@@ -64,34 +64,36 @@ DEFAULTS = {"levels": ([100], 10.0), "rate": ([200, 400], 1.0), "bytes": ([200],
 
 SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
     "quick_grid": {
-        "28 voxels": {"most": 28}, "36 voxels": {"most": 36}, "64 voxels": {"most": 64}, "72 voxels": {"most": 72},
-        "112 voxels": {"most": 112}, "128 voxels": {"most": 128}, "52 voxels, 1 band": {"most": 52, "bands": 1},
-        "96 voxels, 1 band": {"most": 96, "bands": 1}, "80 voxels, 9 bands": {"most": 80, "bands": 9},
+        "28 voxels": {"most": 28}, "38 voxels": {"most": 38}, "48 voxels, 1 band": {"most": 48, "bands": 1},
+        "60 voxels, 9 bands": {"most": 60, "bands": 9}, "72 voxels": {"most": 72},
+        "92 voxels, 1 band": {"most": 92, "bands": 1}, "104 voxels, 9 bands": {"most": 104, "bands": 9},
+        "112 voxels": {"most": 112}, "128 voxels": {"most": 128},
     },
     "plenoxels": {
         "24 voxels": {"resolutions": (8, 12, 18, 24)}, "48 voxels": {"resolutions": (16, 24, 36, 48)},
-        "80 voxels": {"resolutions": (20, 40, 60, 80)}, "96 voxels": {"resolutions": (24, 48, 72, 96)},
+        "80 voxels": {"resolutions": (20, 40, 60, 80)}, "92 voxels": {"resolutions": (23, 46, 69, 92)},
     },
     "dvgo": {
         "28^3": {"voxels": (20**3, 28**3)}, "48^3": {"voxels": (28**3, 48**3)}, "52^3": {"voxels": (32**3, 52**3)},
-        "80^3": {"voxels": (40**3, 80**3)}, "64^3, 12 features": {"voxels": (40**3, 64**3), "features": 12},
+        "64^3, 12 features": {"voxels": (40**3, 64**3), "features": 12}, "84^3": {"voxels": (40**3, 84**3)},
     },
     "tensorf": {
         "48^3, 8 + 16": {"voxels": (32**3, 48**3)}, "72^3, 4 + 8": {"voxels": (32**3, 72**3), "components": (4, 8)},
-        "120^3, 8 + 16": {"voxels": (32**3, 120**3)}, "96^3, 12 + 24": {"components": (12, 24)},
+        "96^3, 12 + 24": {"components": (12, 24)}, "120^3, 8 + 16": {"voxels": (32**3, 120**3)},
         "160^3, 8 + 32": {"voxels": (32**3, 160**3), "components": (8, 32)},
     },
     "instant_ngp": {
-        "2^14 rows": {"log2_rows": 14, "levels": 6, "cells": 32},
         "2^13 rows, 8 levels": {"log2_rows": 13, "levels": 8, "cells": 32, "finest": 256},
-        "2^16 rows": {"log2_rows": 16, "levels": 7, "cells": 48, "finest": 192},
+        "2^14 rows, 6 levels": {"log2_rows": 14, "levels": 6, "cells": 32},
         "2^15 rows, 10 levels": {"log2_rows": 15, "levels": 10, "cells": 48, "finest": 256},
-        "2^18 rows": {"log2_rows": 18, "levels": 8, "finest": 256},
+        "2^16 rows, 9 levels": {"log2_rows": 16, "levels": 9, "cells": 48, "finest": 256},
+        "2^18 rows, 8 levels": {"log2_rows": 18, "levels": 8, "finest": 256},
+        "2^18 rows, 10 levels": {"log2_rows": 18, "levels": 10, "finest": 384},
     },
     "triplanes": {
-        "16 x 60": {"sides": (60,), "cells": 32}, "8 x 80": {"sides": (80,), "channels": 8, "cells": 32},
-        "16 x 128": {}, "24 x 112": {"sides": (112,), "channels": 24}, "16 x 256": {"sides": (256,)},
-        "32 x 192": {"sides": (192,), "channels": 32},
+        "16 x 72": {"sides": (72,), "cells": 32}, "8 x 100": {"sides": (100,), "channels": 8, "cells": 32},
+        "16 x 156": {"sides": (156,)}, "32 x 108": {"sides": (108,), "channels": 32},
+        "16 x 320": {"sides": (320,)}, "32 x 240": {"sides": (240,), "channels": 32},
     },
     "nerf": {"4 x 64": {}, "4 x 128": {"width": 128}, "6 x 128": {"width": 128, "depth": 6, "skip": 3}},
     "kilonerf": {"5 cells": {"cells": 5}, "8 cells": {}, "8 cells, 16 wide": {"width": 16}, "12 cells": {"cells": 12}},
@@ -109,7 +111,7 @@ def main(words: Sequence[str] | None = None) -> None:
     part = {"levels": levels, "rate": rates, "bytes": bytes_of, "kernels": kernels}[options.part]
     for lines in part(options):
         for line in lines:
-            print(f"{line.method:14}{line.metric:54}{line.ours:12.5g}  {line.note}", flush=True)
+            print(f"{line.method:16}{line.metric:54}{line.ours:12.5g}  {line.note}", flush=True)
         if options.record and lines:
             append([replace(line, command=line.command or command_of(options, line.method)) for line in lines])
 

@@ -241,7 +241,8 @@ def marched(count: int) -> dict[str, Work]:
     walked, kept, back = 8 + 4 * 5, 8 + 4 * (3 + 7), 4 * 4
     return {
         "occupancy marching": Work(
-            lambda: occupied_steps(rays, grid.cells, walk), steps, walked, {}, 6 + 3 * 3
+            lambda: occupied_steps(rays, grid.cells, walk), steps, walked, {Table(grid.cells.clear.numel(), 1): 1.0},
+            6 + 3 * 3,
         ),
         **both(
             "marching through densities, composited",

@@ -17,6 +17,7 @@ from unflat import catalogue
 from unflat.records import Record, append, read
 from unflat.worlds.objects import Objects
 
+LIKE_THE_PEER = "representations, chair, 100 px, 60 views"
 FOUND = {
     "levels": {"25": 0.5, "30": 6.1, "33": 21.8}, "psnr": 34.0, "ssim": 0.98, "cpu": 40.0, "wall": 41.0, "step": 9,
     "steps": 10, "learned": 60, "looked": 5, "bytes": 2.5e6, "parameters": 1e5, "memory": 1e8, "settings": "d",
@@ -67,7 +68,7 @@ def test_half_the_numbers_take_half_the_bytes(capsys: pytest.CaptureFixture[str]
 
 
 def test_the_peers_seconds_stand_beside_ours() -> None:
-    lines = {line.metric: line for line in representations.level_records("representations, x", "instant_ngp", FOUND)}
+    lines = {line.metric: line for line in representations.level_records(LIKE_THE_PEER, "instant_ngp", FOUND)}
     assert "CPU s to 35 dB" not in lines
     ours = lines["CPU s to 30 dB"]
     assert (ours.ours, ours.bound, ours.source, ours.met) == (6.1, 61.0, "peer", True)
@@ -75,6 +76,13 @@ def test_the_peers_seconds_stand_beside_ours() -> None:
     assert ratio.ours == pytest.approx(10) and ratio.source == "peer" and "taken as given" in ratio.note
     asked = lines["peer's CPU s over ours, 33 dB"]
     assert asked.ours == pytest.approx(5) and (asked.bound, asked.source, asked.met) == (10.0, "floor", False)
+
+
+def test_the_peer_saw_other_pictures_at_another_size(tmp_path: Path) -> None:
+    lines = representations.level_records("representations, chair, 50 px, 60 views", "dvgo", FOUND)
+    assert all(line.bound is None for line in lines)
+    append(lines, tmp_path)
+    assert representation_table.table({"dvgo": read("dvgo", tmp_path)}).splitlines()[-1].startswith("| `dvgo` | 0.5 |")
 
 
 def test_of_several_runs_the_median_counts_where_all_reached_a_level() -> None:
@@ -163,7 +171,7 @@ def table_of(folder: Path, **seconds: dict[str, float]) -> str:
     """Of methods whose seconds to levels these are."""
     for method, levels in seconds.items():
         found = {**FOUND, "levels": levels}
-        append(representations.level_records("representations, chair, 100 px, 60 views", method, found), folder)
+        append(representations.level_records(LIKE_THE_PEER, method, found), folder)
     return representation_table.table({method: read(method, folder) for method in ("dvgo", "nerf", "tensorf")})
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from unflat.data import hulls
-from unflat.data.hulls import agreed_hull, box_of, near_object, seen_by, silhouettes, visual_hull
+from unflat.data.hulls import agreed_hull, box_of, carved, near_object, seen_by, silhouettes, visual_hull
 from unflat.data.kinds import Capture, Scene
 from unflat.geometry.cameras import Pinhole
 
@@ -55,6 +55,20 @@ def test_the_box_is_drawn_tight() -> None:
     low, high = box_of(inside, *SIDES)
     assert (low < -RADIUS).all() and (low > -0.72).all() and (high > RADIUS).all() and (high < 0.72).all()
     assert box_of(torch.zeros(4, 4, 4, dtype=torch.bool), *SIDES) == SIDES
+
+
+def test_what_is_carved_depends_on_the_space() -> None:
+    """The ball's hull in its own box; what enough pictures see of a space without end; else everything."""
+    found = balls()
+    hull = carved(found, *SIDES, 0.0)
+    assert (hull.low < -RADIUS).all() and (hull.low > -0.72).all() and 0.2 < hull.inside.float().mean() < 0.9
+    endless = replace(found, scene=Scene(space="contracted"))
+    corners = torch.full((3,), -2.0), torch.full((3,), 2.0)
+    seen = [carved(endless, *corners, least).inside.float().mean() for least in (0.0, 0.3, 0.9)]
+    assert 1 >= seen[0] > seen[1] > seen[2] > 0
+    plain = replace(found, pixels=found.pixels[:, :3])
+    everything = carved(plain, *SIDES, 0.0)
+    assert everything.inside.all() and (everything.low, everything.high) == SIDES
 
 
 def test_pixels_near_the_object() -> None:

@@ -181,6 +181,25 @@ def test_touched_rows_know_no_decay() -> None:
         ours.step(0, factor=1.0)
 
 
+def test_rmsprop_of_touched_rows(generator: torch.Generator) -> None:
+    """The first step is as long as the rate, a dense gradient does what a sparse one does, and others stay."""
+    tables = [nn.Parameter(torch.zeros(6, 3)) for _ in range(2)]
+    ours = [optimiser([Group([t], rule="touched_rmsprop", betas=(0.0, 0.95), rate=2.0)], t) for t in tables]
+    for step in range(4):
+        rows = torch.tensor([4, 1]) if step == 0 else torch.randperm(5, generator=generator)[:2]
+        given = torch.randn(2, 3, generator=generator)
+        sparse = torch.sparse_coo_tensor(rows[None], given, (6, 3), check_invariants=True)
+        for table, one, gradient in zip(tables, ours, (sparse, sparse.to_dense()), strict=True):
+            table.grad = gradient
+            one.step(0, factor=0.5)
+        if step == 0:
+            torch.testing.assert_close(tables[0].detach()[rows], -0.1 * given.sign(), rtol=1e-4, atol=1e-5)
+    assert torch.equal(*tables) and not tables[0][5].any()
+    assert set(ours[0].state()) == {"p0/square"}
+    with pytest.raises(ValueError, match="knows neither decay nor scales of rows: take touched"):
+        optimiser([Group(tables[:1], rule="touched_rmsprop", decay=0.1)], tables[0]).step(0, factor=1.0)
+
+
 def test_clipping_scales_sparse_gradients_as_it_does_dense_ones() -> None:
     dense, sparse = nn.Parameter(torch.zeros(3)), nn.Parameter(torch.zeros(4, 2))
     dense.grad = torch.tensor([1.0, 2.0, 2.0])

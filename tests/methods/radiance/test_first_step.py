@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from unflat.data.kinds import Capture
-from unflat.methods.radiance import dvgo, quick_grid, tensorf
+from unflat.methods.radiance import dvgo, plenoxels, quick_grid, tensorf
 from unflat.training.experiment import Experiment
 from unflat.training.run import build
 from unflat.worlds.objects import Objects
@@ -19,12 +19,26 @@ def vase() -> Capture:
 
 @pytest.mark.parametrize(
     "experiment",
-    [dvgo.chair(), dvgo.small(), tensorf.chair(), tensorf.small(), quick_grid.small()],
-    ids=["dvgo", "dvgo small", "tensorf", "tensorf small", "quick_grid small"],
+    [
+        dvgo.chair(),
+        dvgo.small(),
+        tensorf.chair(),
+        tensorf.small(),
+        quick_grid.small(),
+        plenoxels.chair(),
+        plenoxels.small(),
+    ],
+    ids=["dvgo", "dvgo small", "tensorf", "tensorf small", "quick_grid small", "plenoxels", "plenoxels small"],
 )
 def test_density_gets_a_gradient(experiment: Experiment, vase: Capture) -> None:
     """Samples count, thin as they are: without any, nothing would ever be learned."""
-    coarse = {} if experiment.method is quick_grid.QuickGrid else {"voxels": (1000, 8000)}
+    coarse: dict[str, object] = {"voxels": (1000, 8000)}
+    if experiment.method in (quick_grid.QuickGrid, plenoxels.Plenoxels):
+        coarse = (
+            {"resolutions": (10, 20), "until": (9,), "smaller": (1, 1)}
+            if experiment.method is plenoxels.Plenoxels
+            else {}
+        )
     config = replace(experiment.config, batch_size=64, **coarse)
     method = build(experiment.method, config, vase.extent, 0)
     method.prepare(vase)

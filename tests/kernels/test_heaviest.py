@@ -8,7 +8,7 @@ import torch
 
 from tests.kernels.test_voxel_march import straight
 from unflat.kernels.clearance import clearance
-from unflat.kernels.heaviest import take_largest, take_largest_torch, weigh
+from unflat.kernels.heaviest import take_largest, take_largest_torch, weighed
 from unflat.kernels.lookup import Box, Voxels
 from unflat.kernels.walking import Cells, Walk
 
@@ -38,9 +38,10 @@ def test_a_ray_weighs_what_it_meets_first_most() -> None:
     """Through one stuff weights fall as exp(-density * way); beside the ray's cells nothing weighs."""
     shape, sides = (5, 5, 5), (torch.full((3,), -1.0), torch.full((3,), 1.0))
     cells = Cells(*sides, clearance(torch.ones(2, 2, 2, dtype=torch.bool)))
-    step, density, found = 0.05, 3.0, torch.zeros(125)
+    step, density, nothing = 0.05, 3.0, torch.zeros(125)
     walk = Walk(step, False, step, 0.0, thinnest=1e-11, least=0.0, last=1e-7, activation="relu")
-    weigh(found, straight(), Voxels(torch.full((125, 1), density), shape), cells, walk)
+    found = weighed(nothing, straight(), Voxels(torch.full((125, 1), density), shape), cells, walk)
+    assert not nothing.any()
     grid, first = found.view(shape), 1 - math.exp(-density * step)
     assert grid[0, 2, 2].item() == grid[1, 3, 3].item() == pytest.approx(first, rel=1e-4)
     assert grid[2, 2, 2].item() == pytest.approx(first * math.exp(-density * 0.5), rel=1e-3)

@@ -20,10 +20,13 @@ _loops = partial(compiled_loops, "heaviest_cpu")
 
 
 @torch.no_grad()
-def weigh(heaviest: Float[Tensor, "v"], rays: Rays, density: Voxels, cells: Cells, walk: Walk) -> None:
-    """Raise the weights in place where a sample of these rays weighs more. `density` are raw, of one channel."""
-    seen = density_march(rays, density, cells, walk)
-    take_largest(heaviest, seen.weight, seen.points, Box(cells.low, cells.high), density.shape)
+def weighed(
+    heaviest: Float[Tensor, "v"], rays: Rays, density: Voxels, cells: Cells, walk: Walk
+) -> Float[Tensor, "v"]:
+    """The weights, raised where a sample of these rays weighs more. `density` are raw, of one channel."""
+    seen, raised = density_march(rays, density, cells, walk), heaviest.clone()
+    take_largest(raised, seen.weight, seen.points, Box(cells.low, cells.high), density.shape)
+    return raised
 
 
 def take_largest(
@@ -33,7 +36,7 @@ def take_largest(
     box: Box,
     shape: tuple[int, int, int],
 ) -> None:
-    """Of the samples around each voxel and of what it has."""
+    """Of the samples around each voxel and of what it has, in place."""
     loops = _loops()
     if heaviest.device.type != "cpu" or loops is None:
         take_largest_torch(heaviest, weight, points, box, shape)

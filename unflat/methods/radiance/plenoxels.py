@@ -220,7 +220,7 @@ class Plenoxels(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb"
         config, key = self.config, seed_of(step, 1)
         if self._grows_within(config.weighed, step):
             grid = lookup.Voxels(self.density.detach()[:, None], self.grid)
-            heaviest.weigh(self.heaviest, batch.rays, grid, self.cells, self.walk(key))
+            self.heaviest = heaviest.weighed(self.heaviest, batch.rays, grid, self.cells, self.walk(key))
         seen = self.march(batch.rays, self.smooth(step), key)
         error = (seen.rgb - batch.rgb).square().mean()
         terms = {"photometric": error}  # eq. 2

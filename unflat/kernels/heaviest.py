@@ -20,9 +20,7 @@ _loops = partial(compiled_loops, "heaviest_cpu")
 
 
 @torch.no_grad()
-def weighed(
-    heaviest: Float[Tensor, "v"], rays: Rays, density: Voxels, cells: Cells, walk: Walk
-) -> Float[Tensor, "v"]:
+def weighed(heaviest: Float[Tensor, "v"], rays: Rays, density: Voxels, cells: Cells, walk: Walk) -> Float[Tensor, "v"]:
     """The weights, raised where a sample of these rays weighs more. `density` are raw, of one channel."""
     seen, raised = density_march(rays, density, cells, walk), heaviest.clone()
     take_largest(raised, seen.weight, seen.points, Box(cells.low, cells.high), density.shape)

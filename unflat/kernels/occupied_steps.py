@@ -23,7 +23,7 @@ _loops = partial(compiled_loops, "occupied_steps_cpu")
 _kernels = partial(compiled_loops, "occupied_steps_gpu")
 
 ROOM = 16
-"""samples a ray for which there is room at first; where it is not enough, twice as many"""
+"""samples a ray for which there is room at once; the rays behind are walked when it is full"""
 FOUND = 64
 """the same on a GPU, where rays are walked again with enough of it"""
 LANES = 32
@@ -61,16 +61,17 @@ def occupied_steps(rays: Rays, cells: Cells, walk: Walk, most: int = 2**20) -> S
     onwards = np.empty(count, np.float32)
 
     def steps(piece: tuple[int, int]) -> tuple[np.ndarray, ...]:
-        a, b = piece
-        each, room, used = np.empty(b - a, np.int64), min(ROOM, most) * max(b - a, 64), -1
-        while used < 0:
-            kept = np.empty((room, 5), np.float32)
-            used = loops.walk(
+        (a, b), parts = piece, [np.empty((0, 5), np.float32)]
+        each, room = np.empty(b - a, np.int64), min(ROOM, most) * max(b - a, 64)
+        while a < b:
+            kept, first = np.empty((room, 5), np.float32), a - piece[0]
+            done, used = loops.walk(
                 *(part[a:b] for part in given), index[a:b], key, *space, np.float32(walk.step), walk.contracted, most,
-                each, onwards[a:b], kept,
+                each[first:], onwards[a:b], kept,
             )  # fmt: skip
-            room *= 2
-        return each, kept[:used]
+            a, room = a + done, room if done else 2 * room
+            parts.append(kept[:used])
+        return each, np.concatenate(parts)
 
     each, kept = (np.concatenate(part) for part in zip(*side_by_side(steps, pieces(count)), strict=True))
     ray = torch.repeat_interleave(torch.arange(count), torch.from_numpy(each))

@@ -11,9 +11,9 @@ from unflat.kernels.walking_cpu import compiled, contracted, first_step, into_bo
 def walk(
     origins: Any, directions: Any, near: Any, far: Any, rays: Any, key: Any, clear: Any, low: Any, high: Any, step: Any,
     is_contracted: bool, most: int, each: Any, onwards: Any, kept: Any,
-) -> int:  # fmt: skip
-    """Fill each and onwards [r], and kept [m, 5] (t, length, point). Returns the number of samples, or -1 where there
-    is no room for all of them."""
+) -> Any:  # fmt: skip
+    """Fill each and onwards [r], and kept [m, 5] (t, length, point). Returns how many rays there was room for, and the
+    number of their samples."""
     sides, used = ((high - low) / np.array(clear.shape)).astype(np.float32), 0
     for r in range(origins.shape[0]):
         o, d, t0, t1, number = origins[r], directions[r], near[r], far[r], 0
@@ -30,7 +30,7 @@ def walk(
                 onwards[r] = t - offset * length
                 break
             if used >= kept.shape[0]:
-                return -1
+                return r, used - number
             x, y, z = o[0] + t * d[0], o[1] + t * d[1], o[2] + t * d[2]
             if is_contracted:
                 x, y, z = contracted(x, y, z)
@@ -39,4 +39,4 @@ def walk(
             used += 1
             t += length
         each[r] = number
-    return used
+    return origins.shape[0], used

@@ -363,4 +363,5 @@ def test_settings_follow_the_pixels(vase: Capture) -> None:
     assert InstantNGP.suited(instant_ngp.chair(), sharp) == (instant_ngp.chair(), {}), "fine enough for anything"
     endless = replace(vase, scene=replace(vase.scene, space="contracted", far=1e3))
     hazy, why = InstantNGP.suited(small, endless)
-    assert hazy.config.distortion == 2e-2 and "haze" in why["config.distortion"]
+    assert hazy.config.distortion == 5e-3 and "haze" in why["config.distortion"]
+    assert hazy.config.density_shift > small.config.density_shift, "emptier"

@@ -277,8 +277,14 @@ class InstantNGP(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb
             "config.steps": (256 + 128 * octave, "steps about as long as the cells are wide"),
         }
         if data.scene.space == "contracted":
-            hazy = "a space without end: else haze before the cameras helps each picture"
-            chosen["config.distortion"] = 2e-2, hazy
+            emptier = "a space without end: else haze before the cameras helps each picture"
+            chosen |= {
+                "config.distortion": (5e-3, emptier),
+                "config.density_shift": (1.0, emptier),
+                "config.least": (2e-3, emptier),
+                "config.last": (1e-2, emptier),
+                "config.samples": (32_000, "a space without end: rays have more samples there"),
+            }
         return fitted(experiment, chosen)
 
     # -- pictures ------------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python benchmarks/compare_axes.py CAPTURE [--side 100] [--methods nerf tensorf quick_grid]
         [--axes views pixels poses] [--minutes 2] [--look-at 8] [--alpha] [--plot docs/images/compare-axes.svg]
-        [--record]
+        [--record] [--recorded]
 
 It is said that an MLP can still win over grids and tensors where data are less or noisier. Each method learns with the
 settings of its `small()`, fitted to the pictures as `unflat train` does, one thread, for so many minutes of process CPU
@@ -14,11 +14,13 @@ time, or until its schedule is over. Looked at are N views, spread over the test
   the middle of the scene, both normal, as standard deviations of each component
 
 The pictures are laid on their background first, so that all methods learn from colours alone: with `--alpha` they keep
-their opacity, which tells the quick grid, and not the others, what is empty.
+their opacity, which tells the quick grid, and not the others, what is empty. `--recorded` trains nothing, and draws
+the newest records.
 """
 
 import argparse
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +28,7 @@ from typing import Any
 
 import numpy as np
 
-from unflat.records import Record, append
+from unflat.records import Record, append, latest, read
 
 METHODS = ("nerf", "tensorf", "quick_grid")
 AXES: dict[str, tuple[float, ...]] = {
@@ -47,8 +49,8 @@ def main(words: Sequence[str] | None = None) -> None:
     if options.worker:
         print(json.dumps(worked(options, options.methods[0], options.axes[0], float(options.worker))))
         return
-    found: dict[str, dict[str, Points]] = {}
-    for axis in options.axes:
+    found: dict[str, dict[str, Points]] = recorded(options) if options.recorded else {}
+    for axis in () if options.recorded else options.axes:
         for method in options.methods:
             for value in AXES[axis]:
                 point = in_a_process(options, method, axis, value)
@@ -68,10 +70,29 @@ def record(options: argparse.Namespace, method: str, axis: str, point: dict[str,
     metric = f"PSNR after {options.minutes:g} CPU min, {point['x']:g} {TITLES[axis]}"
     note = f"{point['learned']:.0f} views, {point['looked']:.0f} held out; step {point['step']:.0f}"
     return Record(
-        method, f"compare_axes, {options.data.resolve().name}, {options.side} px", metric, point["psnr"], "higher",
+        method, experiment_of(options), metric, point["psnr"], "higher",
         seconds=point["cpu"], note=note,
         command=f"OMP_NUM_THREADS=1 python benchmarks/compare_axes.py CAPTURE {told} --methods {method} --record",
     )  # fmt: skip
+
+
+def experiment_of(options: argparse.Namespace) -> str:
+    return f"compare_axes, {options.data.resolve().name}, {options.side} px"
+
+
+def recorded(options: argparse.Namespace) -> dict[str, dict[str, Points]]:
+    """The newest records of the axes and methods, as they were found."""
+    found: dict[str, dict[str, Points]] = {}
+    for axis in options.axes:
+        told = re.compile(rf"PSNR after {options.minutes:g} CPU min, ([\d.]+) {re.escape(TITLES[axis])}")
+        for method in options.methods:
+            lines = [line for line in latest(read(method)) if line.experiment == experiment_of(options)]
+            points = [
+                {"x": float(match[1]), "psnr": line.ours} for line in lines if (match := told.fullmatch(line.metric))
+            ]
+            if points:
+                found.setdefault(axis, {})[method] = sorted(points, key=lambda point: point["x"])
+    return found
 
 
 def words_of(options: argparse.Namespace) -> list[str]:
@@ -179,6 +200,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--alpha", action="store_true", help="the pictures keep their opacity")
     made.add_argument("--plot", type=Path, help="an SVG")
     made.add_argument("--record", action="store_true", help="append the figures to benchmarks/results")
+    made.add_argument("--recorded", action="store_true", help="draw the newest records")
     made.add_argument("--worker", default="", help=argparse.SUPPRESS)
     return made
 

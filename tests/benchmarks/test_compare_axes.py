@@ -58,3 +58,12 @@ def test_a_point_of_each_axis(tmp_path: Path) -> None:
     assert "--experiment tiny" in line.command and "--minutes 0.01" in line.command
     drawn = ElementTree.fromstring(compare_axes.plotted(found))
     assert len([panel for panel in drawn if panel.tag.endswith("svg")]) == 3
+
+
+def test_what_was_recorded_is_drawn_without_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    options = compare_axes.parser().parse_args(["chair", "--recorded", "--methods", "nerf"])
+    points = [{"x": x, "psnr": 20 + x, "cpu": 1.0, "step": 3.0, "learned": 6.0, "looked": 2.0} for x in (10.0, 5.0)]
+    kept = [compare_axes.record(options, "nerf", "views", point) for point in points]
+    other = replace(kept[0], experiment="compare_axes, plush, 100 px")
+    monkeypatch.setattr(compare_axes, "read", lambda method: [*kept, other])
+    assert compare_axes.recorded(options) == {"views": {"nerf": [{"x": 5.0, "psnr": 25.0}, {"x": 10.0, "psnr": 30.0}]}}

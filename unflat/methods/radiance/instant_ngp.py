@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
@@ -25,6 +25,7 @@ from unflat.data.kinds import Capture, Extent
 from unflat.data.rays import RayBatch, RayPool, camera_rays, pictures_along, pooled
 from unflat.data.scenes import footprint
 from unflat.fields.hashgrid import HashGrid
+from unflat.fields.occupancy import looked_again, occupied_lately
 from unflat.fields.voxels import kept_cells
 from unflat.geometry.cameras import Cameras
 from unflat.geometry.spaces import Rays, within_space
@@ -254,14 +255,12 @@ class InstantNGP(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb
             some, more = (torch.rand(len(chosen), generator=drawn, device="cpu") < 0.25 for _ in range(2))
             there: Bool[Tensor, "n"] = self.clear[chosen.unbind(1)] == 0
             chosen = chosen[some.to(there.device) | (more.to(there.device) & there)]
-        within = torch.rand(len(chosen), 3, generator=drawn, device="cpu").to(self.low)
-        points = self.low + (chosen + within) / config.cells * (self.high - self.low)
-        thickness = self.walk().thickness * self.density(self.features(points))
-        place: tuple[Int[Tensor, "n"], ...] = chosen.unbind(1)
-        self.lately = self.lately * config.fades
-        self.lately[place] = torch.maximum(self.lately[place], thickness)
-        least = self.lately[self.allowed].mean().clamp_max(config.thinnest)
-        occupied = (self.lately > least) & self.allowed
+
+        def thickness_of(points: Float[Tensor, "n 3"]) -> Float[Tensor, "n"]:
+            return self.walk().thickness * self.density(self.features(points))
+
+        self.lately = looked_again(self.lately, chosen, self.low, self.high, thickness_of, config.fades, drawn)
+        occupied = occupied_lately(self.lately, self.allowed, config.thinnest)
         self.clear = clearance(occupied if occupied.any() else self.allowed)  # what begins empty has to be looked at
 
     @classmethod

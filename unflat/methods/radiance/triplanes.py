@@ -21,6 +21,7 @@ from torch.nn.functional import max_pool3d, softplus
 from unflat.data.hulls import carved
 from unflat.data.kinds import Capture, Extent
 from unflat.data.rays import RayBatch, RayPool, camera_rays, pictures_along, pixels_that_meet, pooled
+from unflat.fields.occupancy import looked_again, occupied_lately
 from unflat.fields.planes import finer_planes
 from unflat.fields.triplanes import PlaneDecoder, begun, features_at, shown
 from unflat.fields.voxels import grid_shape, kept_cells
@@ -201,16 +202,15 @@ class TriPlanes(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb"
     @torch.no_grad()
     def look(self, step: int) -> None:
         """Ask each cell that is allowed for its opacity somewhere in it; what it had fades (Instant-NGP)."""
-        config, walk, cell = self.config, self.walk(), self.allowed.nonzero()
-        within = torch.rand(len(cell), 3, generator=torch.Generator().manual_seed(seed_of(step, 2)), device="cpu")
-        side = (self.high - self.low) / self.low.new_tensor(self.allowed.shape)
-        raw = self.raw_densities(self.low + (cell + within.to(side)) * side)
-        now = torch.zeros_like(self.opacity)
-        now[self.allowed] = -torch.expm1(-walk.thickness * softplus(raw - walk.shift))
-        self.opacity = torch.maximum(config.fading * self.opacity, now)
-        least = self.opacity[self.allowed].mean().clamp_max(config.empty)
-        there = max_pool3d((self.opacity > least)[None].float(), 3, 1, 1)[0] > 0
-        self.clear = clearance(there & self.allowed)
+        config, walk, drawn = self.config, self.walk(), torch.Generator().manual_seed(seed_of(step, 2))
+
+        def opacity_of(points: Float[Tensor, "n 3"]) -> Float[Tensor, "n"]:
+            return -torch.expm1(-walk.thickness * softplus(self.raw_densities(points) - walk.shift))
+
+        cells = self.allowed.nonzero()
+        self.opacity = looked_again(self.opacity, cells, self.low, self.high, opacity_of, config.fading, drawn)
+        there = occupied_lately(self.opacity, self.allowed, config.empty)
+        self.clear = clearance((max_pool3d(there[None].float(), 3, 1, 1)[0] > 0) & self.allowed)
 
     @torch.no_grad()
     def grow(self) -> None:

@@ -20,7 +20,7 @@ import torch
 
 from unflat.records import Record, append
 
-METHODS = ("quick_grid", "tensorf", "dvgo", "nerf")
+METHODS = ("quick_grid", "instant_ngp", "plenoxels", "triplanes", "tensorf", "dvgo", "kilonerf", "vaxnerf", "nerf")
 LEVELS = (30.0, 33.0, 35.0)
 LOOKS = 40
 """over all steps"""

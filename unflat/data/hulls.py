@@ -123,12 +123,16 @@ class Carved(NamedTuple):
 
 def carved(capture: Capture, low: Float[Tensor, "3"], high: Float[Tensor, "3"], least: float) -> Carved:
     """What the pictures leave of the box, between two corners, that a scene lies in: the visual hull of an object, in
-    the part of the box that it fills; of a space without end what a share `least` of them sees; else all of it."""
+    the part of the box that it fills; of a space without end what a share `least` of them sees; else all of it.
+    ValueError if that is nothing."""
+    found = Carved(torch.ones(1, 1, 1, dtype=torch.bool), low, high)
     if capture.has_alpha and capture.scene.space == "box":
-        return tight_hull(capture, low, high)
+        found = tight_hull(capture, low, high)
     if capture.scene.space == "contracted":
-        return Carved(seen_cells(capture, low, high, least), low, high)
-    return Carved(torch.ones(1, 1, 1, dtype=torch.bool), low, high)
+        found = Carved(seen_cells(capture, low, high, least), low, high)
+    if not found.inside.any():
+        raise ValueError("the pictures leave nothing: look at the cameras and the box (unflat data inspect)")
+    return found
 
 
 def tight_hull(capture: Capture, low: Float[Tensor, "3"], high: Float[Tensor, "3"]) -> Carved:

@@ -170,7 +170,7 @@ def pooled(
     """Batches without end from step `start` on, of all pictures at once: of every pixel, or of those numbered `among`,
     and only of those that belong to the scene. Every pixel comes once an epoch.
 
-    `taken` says before each step how many rays of its batch are wanted; the others are left out.
+    `taken` says before each step how many rays of its batch are wanted; the others are left out of this epoch.
 
     Raises ValueError if no pixel is left.
     """
@@ -180,20 +180,24 @@ def pooled(
     count = len(pool) if among is None else len(among)
     if count == 0:
         raise ValueError("there are no pixels to draw batches from: the masks leave none")
-    return _pooled(pool, batch_size, seed, start, among, count, taken or (lambda: batch_size))
+    return _pooled(pool, batch_size, seed, start, among, count, taken)
 
 
 def _pooled(
     pool: RayPool, batch_size: int, seed: int, step: int, among: Int[np.ndarray, "m"] | None, count: int,
-    taken: Callable[[], int],
+    taken: Callable[[], int] | None,
 ) -> Iterator[RayBatch]:  # fmt: skip
     block, chosen = -1, np.zeros(0, np.int64)
+    while taken is not None:  # few of many may be wanted: no more are put in order than that
+        pixels = ordered(step * batch_size, min(batch_size, taken()), count, seed)
+        yield pool.batch(pixels if among is None else among[pixels])
+        step += 1
     while True:
         if step // BLOCK != block:  # the order of many batches at once: a batch alone is too few for numpy
             block = step // BLOCK
             chosen = ordered(block * BLOCK * batch_size, BLOCK * batch_size, count, seed)
         first = (step - block * BLOCK) * batch_size
-        pixels = chosen[first : first + min(batch_size, taken())]
+        pixels = chosen[first : first + batch_size]
         yield pool.batch(pixels if among is None else among[pixels])
         step += 1
 

@@ -62,7 +62,8 @@ class CellNetworks(nn.Module):
         cell = within.long().clamp_min(0).minimum(torch.tensor(self.row_of.shape, device=within.device) - 1)
         row = self.row_of[cell[:, 0], cell[:, 1], cell[:, 2]].long()
         known = (row >= 0).nonzero()[:, 0]
-        found = self.asked(row[known], (2 * (within - cell) - 1)[known], sights[known])
+        local = (2 * (within - cell) - 1).clamp(-1, 1)  # beside the box as on its faces
+        found = self.asked(row[known], local[known], sights[known])
         return found.new_zeros(len(places), 4).index_copy(0, known, found)
 
 

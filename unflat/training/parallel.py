@@ -52,21 +52,22 @@ class Processes:
     def share(self, buffers: Iterable[Tensor]) -> None:
         """Give all processes the first one's buffers, so that what is decided from them is decided alike.
 
-        Nothing is sent in a step in which the first one's have not changed: a grid's are as large as the grid.
+        Only those are sent that the first one has changed since: a grid's are as large as the grid.
         """
         now = [(buffer, buffer._version) for buffer in buffers]
         if self.count == 1 or not now:
             return
-        same = len(now) == len(self._shared) and all(
-            ours is theirs and version == before
-            for (ours, version), (theirs, before) in zip(now, self._shared, strict=True)
-        )
-        changed = torch.tensor(not same, device=now[0][0].device)
-        dist.broadcast(changed, 0)
-        if changed:
-            for buffer, _ in now:
+        before = dict(enumerate(self._shared)) if len(self._shared) == len(now) else {}
+        changed = [
+            i not in before or ours is not before[i][0] or version != before[i][1]
+            for i, (ours, version) in enumerate(now)
+        ]
+        flags = torch.tensor(changed, device=now[0][0].device)
+        dist.broadcast(flags, 0)
+        for send, (buffer, _) in zip(flags.tolist(), now, strict=True):
+            if send:
                 dist.broadcast(buffer, 0)
-            self._shared[:] = [(buffer, buffer._version) for buffer, _ in now]
+        self._shared[:] = [(buffer, buffer._version) for buffer, _ in now]
 
     def differentiate(self, total: Tensor, parameters: Sequence[nn.Parameter]) -> Tensor:
         """Give every parameter the gradient of the mean of `total` over the processes; return that mean."""

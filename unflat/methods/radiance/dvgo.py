@@ -24,7 +24,7 @@ from unflat.data.rays import RayBatch, RayPool, camera_rays, pictures_along, pix
 from unflat.fields.colour_head import ColourHead
 from unflat.fields.voxels import coarse_shape, finer, kept_cells, occupied_cells, places_of, shape_of
 from unflat.geometry.cameras import Cameras
-from unflat.geometry.spaces import Rays, expanded, within_space
+from unflat.geometry.spaces import Rays, expanded, speed_within, within_space
 from unflat.kernels.accumulators import forget_accumulators
 from unflat.kernels.clearance import clearance
 from unflat.kernels.density_march import Weighed, density_march
@@ -258,6 +258,7 @@ class DVGO(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb", "de
         within = within_space(points, self.scene.space, self.scene.window)
         raw = looked_up(within, Voxels(self.density, self.grid), Box(self.low, self.high))[:, 0]
         density = softplus(raw - self.shift) / self.side(final=True)
+        density = density * speed_within(points, directions, self.scene.space, self.scene.window)
         return density.masked_fill(is_empty(within, self.cells), 0), self.colours(within, directions)
 
 

@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from unflat.data.hulls import near_object, seen_cells, tight_hull
+from unflat.data.hulls import carved, near_object
 from unflat.data.kinds import Capture, Extent
 from unflat.data.rays import RayBatch, RayPool, camera_rays, pictures_along, pooled
 from unflat.data.scenes import footprint
@@ -28,7 +28,7 @@ from unflat.fields.hashgrid import HashGrid
 from unflat.fields.occupancy import looked_again, occupied_lately
 from unflat.fields.voxels import kept_cells
 from unflat.geometry.cameras import Cameras
-from unflat.geometry.spaces import Rays, within_space
+from unflat.geometry.spaces import Rays, speed_within, within_space
 from unflat.geometry.spherical_harmonics import harmonics
 from unflat.kernels.clearance import clearance
 from unflat.kernels.density_march import Decoded, Weighed, decoded_march
@@ -92,8 +92,12 @@ class Config:
     """L2 of the networks' weights"""
     rates: tuple[float, float] = (1.0, 1.0)
     """of the grids and of the networks, times the run's"""
+    thirds: tuple[int, int] | None = (20_000, 10_000)
+    """steps until the rates fall to 0.33 of what they were, at first and again and again (code); none: as the run's"""
 
 
+SAMPLES_AT_ONCE = 2**18
+"""of which the networks are asked without gradient"""
 BEGIN = 1024
 """rays of the first step"""
 MISTY = 64.0
@@ -138,20 +142,16 @@ class InstantNGP(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb
 
     def prepare(self, data: Capture) -> None:
         """What hardly any picture sees is empty (code), and what silhouettes rule out, if they are asked."""
-        inside = None
-        if self.carved(data):
-            inside, self.low, self.high = tight_hull(data, self.low, self.high)
-        if self.scene.space == "contracted":
-            inside = seen_cells(data, self.low, self.high, LEAST_SEEN)
-        if inside is not None:
+        if self.carves(data) or self.scene.space == "contracted":
+            inside, self.low, self.high = carved(data, self.low, self.high, LEAST_SEEN)
             self.allowed = kept_cells(inside, (self.config.cells,) * 3)
             self.clear = clearance(self.allowed)
 
-    def carved(self, data: Capture) -> bool:
+    def carves(self, data: Capture) -> bool:
         return self.config.carve and data.has_alpha and self.scene.space == "box"
 
     def batches(self, data: Capture, step: int, seed: int) -> Iterator[RayBatch]:
-        among = near_object(data, NEAR) if self.carved(data) else None
+        among = near_object(data, NEAR) if self.carves(data) else None
         return pooled(
             RayPool(data), self.config.batch_size, seed=seed, start=step, among=among, taken=lambda: int(self.rays)
         )
@@ -226,11 +226,17 @@ class InstantNGP(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb
 
     def parameter_groups(self) -> list[Group]:
         grids, networks = self.config.rates
+        schedule = None if self.config.thirds is None else self.rate_at
+        betas, eps = (0.9, 0.99), 1e-15
         small = [p for part in (self.hidden, self.feature, self.colour) for p in part.parameters()]
         return [
-            Group([self.grid.values], "touched", grids, betas=(0.9, 0.99), eps=1e-15),
-            Group(small, rate=networks, betas=(0.9, 0.99), eps=1e-15, decay=self.config.decay),
+            Group([self.grid.values], "touched", grids, betas, eps, schedule=schedule),
+            Group(small, "adam", networks, betas, eps, self.config.decay, schedule),
         ]
+
+    def rate_at(self, step: int) -> float:
+        first, again = self.config.thirds or (0, 1)
+        return 0.33 ** max(0, (step - first) // again + 1)
 
     def symptoms(self) -> tuple[Symptom, ...]:
         says = (
@@ -257,7 +263,8 @@ class InstantNGP(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb
             chosen = chosen[some.to(there.device) | (more.to(there.device) & there)]
 
         def thickness_of(points: Float[Tensor, "n 3"]) -> Float[Tensor, "n"]:
-            return self.walk().thickness * self.density(self.features(points))
+            pieces = torch.split(points, SAMPLES_AT_ONCE)
+            return self.walk().thickness * torch.cat([self.density(self.features(piece)) for piece in pieces])
 
         self.lately = looked_again(self.lately, chosen, self.low, self.high, thickness_of, config.fades, drawn)
         occupied = occupied_lately(self.lately, self.allowed, config.thinnest)
@@ -300,8 +307,8 @@ class InstantNGP(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb
     ) -> tuple[Float[Tensor, "n"], Float[Tensor, "n 3"]]:
         within = within_space(points, self.scene.space, self.scene.window)
         features = self.features(within)
-        density = self.density(features).masked_fill(is_empty(within, self.cells), 0)
-        return density, self.colours(features, directions)
+        density = self.density(features) * speed_within(points, directions, self.scene.space, self.scene.window)
+        return density.masked_fill(is_empty(within, self.cells), 0), self.colours(features, directions)
 
 
 # The experiments: data, settings and the published figure.
@@ -320,7 +327,7 @@ def small() -> Experiment:
     """A generated vase on two cores: fewer, coarser levels, narrow networks, and silhouettes say what is empty."""
     config = Config(
         levels=6, log2_rows=15, coarsest=8, finest=128, width=32, steps=256, cells=64, warm_up=64, least=3e-3,
-        last=3e-2, density_shift=-3.0, batch_size=8192, samples=16_000, carve=True, rates=(1.0, 0.1),
+        last=3e-2, density_shift=-3.0, batch_size=8192, samples=16_000, carve=True, rates=(1.0, 0.1), thirds=None,
     )  # fmt: skip
     training = Training(steps=1000, rate=0.2, schedule="cosine", clip=0.0)
     return Experiment(InstantNGP, config, training, *object_splits("vase", 60, 100))

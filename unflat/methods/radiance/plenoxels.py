@@ -24,7 +24,7 @@ from unflat.data.rays import RayBatch, RayPool, camera_rays, pictures_along, poo
 from unflat.data.scenes import footprint
 from unflat.fields import voxels as grids
 from unflat.geometry.cameras import Cameras
-from unflat.geometry.spaces import Rays, within_space
+from unflat.geometry.spaces import Rays, speed_within, within_space
 from unflat.kernels import heaviest, lookup
 from unflat.kernels.accumulators import forget_accumulators
 from unflat.kernels.clearance import clearance
@@ -295,7 +295,8 @@ class Plenoxels(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb"
         known = grids.finer(self.density.detach().view(old.shape), shape)
         self.density = nn.Parameter((known * (self.row_of >= 0)).flatten())
         self.colour = nn.Parameter(grids.finer_rows(self.colour.detach(), old, self.row_of))
-        self.heaviest = torch.zeros_like(self.density)
+        grows = int(self.stage) < len(self.config.until)  # else nobody asks any more what voxels weigh
+        self.heaviest = torch.zeros(self.density.numel() if grows else 0)
         self.clear = clearance(self.occupied())
         forget_accumulators()
 
@@ -311,8 +312,11 @@ class Plenoxels(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb"
         self, points: Float[Tensor, "n 3"], directions: Float[Tensor, "n 3"]
     ) -> tuple[Float[Tensor, "n"], Float[Tensor, "n 3"]]:
         within = within_space(points, self.scene.space, self.scene.window)
-        density = torch.relu(voxel_raw(within, self.voxels)).masked_fill(is_empty(within, self.cells), 0)
-        return density, voxel_colour(within, directions, self.voxels).clamp(0, 1)
+        speed = speed_within(points, directions, self.scene.space, self.scene.window)
+        density = torch.relu(voxel_raw(within, self.voxels)) * speed
+        return density.masked_fill(is_empty(within, self.cells), 0), voxel_colour(
+            within, directions, self.voxels
+        ).clamp(0, 1)
 
 
 # The experiments: data, settings and the published figure.

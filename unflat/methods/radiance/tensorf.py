@@ -33,7 +33,7 @@ from unflat.fields.planes import (
 )
 from unflat.fields.voxels import coarse_shape, occupied_cells, places_of, shape_of
 from unflat.geometry.cameras import Cameras
-from unflat.geometry.spaces import Rays, within_space
+from unflat.geometry.spaces import Rays, speed_within, within_space
 from unflat.kernels.accumulators import forget_accumulators
 from unflat.kernels.clearance import clearance
 from unflat.kernels.density_march import Weighed, density_march
@@ -288,6 +288,7 @@ class TensoRF(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb", 
         within = within_space(points, self.scene.space, self.scene.window)
         raw = looked_up(within, self.table(self.density), Box(self.low, self.high)).sum(1)
         density = self.config.density_scale * softplus(raw - self.config.density_shift)
+        density = density * speed_within(points, directions, self.scene.space, self.scene.window)
         return density.masked_fill(is_empty(within, self.cells), 0), self.colours(within, directions)
 
 

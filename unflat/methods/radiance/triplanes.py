@@ -26,7 +26,7 @@ from unflat.fields.planes import finer_planes
 from unflat.fields.triplanes import PlaneDecoder, begun, features_at, shown
 from unflat.fields.voxels import grid_shape, kept_cells
 from unflat.geometry.cameras import Cameras
-from unflat.geometry.spaces import Rays, within_space
+from unflat.geometry.spaces import Rays, speed_within, within_space
 from unflat.kernels.accumulators import forget_accumulators
 from unflat.kernels.clearance import clearance
 from unflat.kernels.density_march import Weighed
@@ -124,8 +124,6 @@ class TriPlanes(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb"
         """Carve the box with the pictures' silhouettes, and draw it tight; leave out what few see of a space without
         end."""
         inside, low, high = carved(data, self.low, self.high, self.config.least_seen)
-        if not inside.any():
-            raise ValueError("the pictures leave nothing: look at the cameras and the box (unflat data inspect)")
         self._begin(low, high, inside)
 
     def batches(self, data: Capture, step: int, seed: int) -> Iterator[RayBatch]:
@@ -237,6 +235,7 @@ class TriPlanes(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb"
         within, config = within_space(points, self.scene.space, self.scene.window), self.config
         raw, numbers = self.decoder(self.features(within))
         density = config.density_scale * softplus(raw - config.density_shift)
+        density = density * speed_within(points, directions, self.scene.space, self.scene.window)
         return density.masked_fill(is_empty(within, self.cells), 0), shown(numbers, directions).clamp(0, 1)
 
 

@@ -163,7 +163,9 @@ class VaxNeRF(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb", 
     def batches(self, data: Capture, step: int, seed: int) -> Iterator[RayBatch]:
         """Rays that miss the hull show the background, whatever is learned."""
         pool = RayPool(data)
-        among = pixels_that_meet(pool, self.cells, self.walk()) if self.config.draw == "hull" else None
+        side = float(((self.high - self.low) / self.low.new_tensor(self.clear.shape)).min())
+        finely = self.walk()._replace(step=min(self.walk().step, side / 2))  # no cell is stepped over
+        among = pixels_that_meet(pool, self.cells, finely) if self.config.draw == "hull" else None
         return pooled(pool, self.config.batch_size, seed=seed, start=step, among=among)
 
     def losses(self, batch: RayBatch, step: int) -> Losses:

@@ -175,9 +175,8 @@ def _trained(
 ) -> Timed:  # fmt: skip
     """A run in its folder, until its time is up."""
     cls: type[Method] = suited.method
-    if not checkpoint.checkpoints(folder):
-        with suppress(Exception):  # only to compile: what is wrong is told by the run itself
-            compiled_by_tiny(cls, capture, held_out[:1], suited.training.threads)
+    with suppress(Exception):  # only to compile: what is wrong is told by the run itself
+        compiled_by_tiny(cls, capture, held_out[:1], suited.training.threads)
     usual = replace(suited.training, validate_every=0, sample_every=0, save_every=10**9, save_seconds=SAVED, keep=1)
     method = build(cls, suited.config, capture.extent, usual.seed)
     times = np.geomspace(FIRST_LOOK * seconds, seconds, looks).tolist()

@@ -39,7 +39,8 @@ def table(records: dict[str, Sequence[Record]]) -> str:
     sides = sorted({side for _, _, rates in rows for side in _sides(rates)})
     head = [f"CPU s to {level} dB" for level in LEVELS] + ["PSNR at the end", "MB"]
     head += [f"frames/s, {side} px" for side in sides]
-    text = [f"*{chosen.removeprefix(TRAINED)}, one thread; frames/s with two threads.*", ""]
+    rate = "; frames/s with two threads" if sides else ""
+    text = [f"*{chosen.removeprefix(TRAINED)}, one thread{rate}.*", ""]
     text += [_row(["method", *head]), _row(["---"] * (len(head) + 1))]
     for name, found, rates in sorted(rows, key=_quickest):
         if AT_END in found:

@@ -107,11 +107,12 @@ def test_every_worker_has_a_gpu_of_its_own_in_turn(monkeypatch: pytest.MonkeyPat
 
 
 STARTS = """
-import sys
+import signal, sys
 from pathlib import Path
 from pieces import Piece, work
 from unflat.training.executors import Processes, carried_out
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # where tests run in the background it is ignored
     pieces = [Piece(name, Path(sys.argv[1]), 9, "slow") for name in "ab"]
     with Processes(work, 2, 1) as places:
         list(carried_out(pieces, places))

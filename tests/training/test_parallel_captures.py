@@ -64,7 +64,12 @@ def with_both_batches(cls: type[Method], monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(cls, "losses", of_both)
 
 
-@pytest.mark.parametrize("name", NAMES)
+ALWAYS = ("quick_grid", "tensorf", "instant_ngp")  # the others take half a minute: `make soak`
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in ALWAYS else pytest.param(name, marks=pytest.mark.soak) for name in NAMES]
+)
 def test_two_processes_learn_as_one_with_both_batches(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -49,3 +49,15 @@ def test_a_place_meets_the_network_of_its_cell_in_its_coordinates() -> None:
 def test_a_box_is_split_into_about_cubes() -> None:
     assert split(torch.tensor([-0.67, -1.2, -0.37]), torch.tensor([0.67, 1.2, 1.03]), 16) == (9, 16, 9)
     assert split(torch.zeros(3), torch.tensor([1.0, 0.01, 0.5]), 4) == (4, 1, 2)
+
+
+def test_beside_the_box_it_is_what_it_is_on_its_faces() -> None:
+    """The waves' polynomial holds within a cell only: far beside it, it gave no number."""
+    made, _ = networks()
+    with torch.no_grad():
+        made.weights += torch.randn(made.weights.shape)
+    low, high = torch.tensor(BOX[:3]), torch.tensor(BOX[3:])
+    places, sights = 40 * torch.rand(50, 3) - 20, torch.nn.functional.normalize(torch.randn(50, 3), dim=1)
+    found = made(places, sights)
+    assert found.isfinite().all()
+    torch.testing.assert_close(found, made(places.maximum(low).minimum(high), sights), rtol=1e-4, atol=1e-4)

@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from unflat.fields.triplanes import PlaneDecoder, begun, features_at, painted_features, plane_sizes, shown
+from unflat.fields.planes import plane_lengths
+from unflat.fields.triplanes import PlaneDecoder, begun, features_at, painted_features, shown
 from unflat.kernels.lookup import AGGREGATES, Box, Planes
 
 BOX = Box(torch.tensor([-0.5, -0.5, -0.5]), torch.tensor([0.5, 0.5, 0.5]))
@@ -50,7 +51,7 @@ def test_colours_by_harmonics_depend_on_the_direction_alone_where_they_should(ge
 @pytest.mark.parametrize("aggregate", AGGREGATES)
 def test_planes_begin_as_large_as_they_should(aggregate: str, generator: torch.Generator) -> None:
     planes = begun((5, 7, 6), 3, aggregate)  # type: ignore[arg-type]
-    assert [len(plane) for plane in planes] == plane_sizes((5, 7, 6)) == [35, 30, 42]
+    assert [len(plane) for plane in planes] == plane_lengths((5, 7, 6)) == [35, 30, 42]
     values = torch.cat(planes)
     if aggregate == "product":
         assert values.min() >= 0.1 and values.max() <= 0.5

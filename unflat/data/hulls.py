@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import max_pool2d
 
 from unflat.data.kinds import Capture
-from unflat.fields.voxels import coarse_shape, grid_shape, places_of
+from unflat.fields.voxels import coarse_shape, grid_shape, middles_of
 from unflat.geometry.cameras import Pinhole
 from unflat.geometry.rotations import Rigid
 from unflat.geometry.spaces import expanded
@@ -152,9 +152,7 @@ def seen_cells(
     """The cells of a contracted space, between two corners, that at least such a share of the pictures sees: what few
     see, they explain by haze before them."""
     shape = coarse_shape(grid_shape(low, high, SEEN))
-    half = (high - low) / torch.tensor(shape) / 2
-    places = places_of(shape, low + half, high - half)
-    return (seen_by(capture, expanded(places)) >= least * len(capture)).view(shape)
+    return (seen_by(capture, expanded(middles_of(shape, low, high))) >= least * len(capture)).view(shape)
 
 
 def seen_by(capture: Capture, places: Float[Tensor, "v 3"]) -> Int[Tensor, "v"]:

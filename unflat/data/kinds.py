@@ -6,11 +6,13 @@ from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from jaxtyping import Float
+from torch import Tensor
 
 from unflat.data.viewpoints import Viewpoints, spread_over
 from unflat.geometry.cameras import Cameras, Pinhole
 from unflat.geometry.similarities import Similarity
-from unflat.geometry.spaces import CONTRACTED
+from unflat.geometry.spaces import CONTRACTED, speed_within, within_space
 
 Space = Literal["box", "contracted", "ndc"]
 
@@ -47,6 +49,15 @@ class Scene:
         """Of what a grid has to hold, in the coordinates that rays are walked in: the box, or all of contracted space.
         Least x, y, z, then largest."""
         return CONTRACTED if self.space == "contracted" else self.box
+
+    def within(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
+        """Points of the scene's frame in the coordinates that rays are walked in."""
+        return within_space(points, self.space, self.window)
+
+    def speed(self, points: Float[Tensor, "n 3"], directions: Float[Tensor, "n 3"]) -> Float[Tensor, "n"]:
+        """How far `within` moves for one unit along directions: a density per unit there, times this, is one per unit
+        of the scene's frame."""
+        return speed_within(points, directions, self.space, self.window)
 
     @property
     def reach(self) -> float:

@@ -180,18 +180,26 @@ def pooled(
     count = len(pool) if among is None else len(among)
     if count == 0:
         raise ValueError("there are no pixels to draw batches from: the masks leave none")
-    return _pooled(pool, batch_size, seed, start, among, count, taken)
+    if taken is not None:
+        return _taken(pool, batch_size, seed, start, among, count, taken)
+    return _pooled(pool, batch_size, seed, start, among, count)
 
 
-def _pooled(
+def _taken(
     pool: RayPool, batch_size: int, seed: int, step: int, among: Int[np.ndarray, "m"] | None, count: int,
-    taken: Callable[[], int] | None,
+    taken: Callable[[], int],
 ) -> Iterator[RayBatch]:  # fmt: skip
-    block, chosen = -1, np.zeros(0, np.int64)
-    while taken is not None:  # few of many may be wanted: no more are put in order than that
+    """Few of many may be wanted: no more are put in order than that."""
+    while True:
         pixels = ordered(step * batch_size, min(batch_size, taken()), count, seed)
         yield pool.batch(pixels if among is None else among[pixels])
         step += 1
+
+
+def _pooled(
+    pool: RayPool, batch_size: int, seed: int, step: int, among: Int[np.ndarray, "m"] | None, count: int
+) -> Iterator[RayBatch]:
+    block, chosen = -1, np.zeros(0, np.int64)
     while True:
         if step // BLOCK != block:  # the order of many batches at once: a batch alone is too few for numpy
             block = step // BLOCK

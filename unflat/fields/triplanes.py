@@ -12,8 +12,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import linear, softplus
 
+from unflat.fields.planes import plane_lengths
 from unflat.geometry.spherical_harmonics import harmonics
-from unflat.kernels.lookup import AXES, Aggregate, Box, Planes, looked_up
+from unflat.kernels.lookup import Aggregate, Box, Planes, looked_up
 
 WIDER, LOWER = 1.002, 0.001
 """what a sigmoid is multiplied with, and what is taken off: colours reach 0 and 1"""
@@ -46,16 +47,11 @@ def shown(numbers: Float[Tensor, "n k"], sights: Float[Tensor, "n 3"]) -> Float[
     return torch.sigmoid(numbers) * WIDER - LOWER
 
 
-def plane_sizes(shape: tuple[int, int, int]) -> list[int]:
-    """Entries of the three planes over a grid of this shape."""
-    return [shape[a] * shape[b] for a, b in AXES]
-
-
 def begun(shape: tuple[int, int, int], channels: int, aggregate: Aggregate) -> list[Tensor]:
     """Three planes before they have learned: about zero, or, where they are multiplied, from 0.1 to 0.5 (K-Planes)."""
     if aggregate == "product":
-        return [torch.rand(count, channels) * 0.4 + 0.1 for count in plane_sizes(shape)]
-    return [torch.randn(count, channels) * 0.1 for count in plane_sizes(shape)]
+        return [torch.rand(count, channels) * 0.4 + 0.1 for count in plane_lengths(shape)]
+    return [torch.randn(count, channels) * 0.1 for count in plane_lengths(shape)]
 
 
 def features_at(points: Float[Tensor, "n 3"], sets: Sequence[Planes], box: Box) -> Float[Tensor, "n f"]:

@@ -36,6 +36,12 @@ def places_of(shape: tuple[int, int, int], low: Float[Tensor, "3"], high: Float[
     return torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
 
 
+def middles_of(shape: tuple[int, int, int], low: Float[Tensor, "3"], high: Float[Tensor, "3"]) -> Float[Tensor, "v 3"]:
+    """Where the middles of the cells of a box are, x first."""
+    half = (high - low) / torch.tensor(shape) / 2
+    return places_of(shape, low + half, high - half)
+
+
 def finer(values: Float[Tensor, "x y z"], shape: tuple[int, int, int]) -> Float[Tensor, "i j k"]:
     """The same field on a grid of other voxels over the same box, trilinear; exact where voxels meet."""
     return interpolate(values[None, None], shape, mode="trilinear", align_corners=True)[0, 0]

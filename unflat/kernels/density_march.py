@@ -35,7 +35,7 @@ from unflat.kernels.lookup import (
 from unflat.kernels.loops import NO_TRITON, compiled_loops, launched
 from unflat.kernels.occupied_steps import occupied_steps
 from unflat.kernels.threads import pieces, side_by_side
-from unflat.kernels.walking import Cells, Walk, composited, met, points_at, raw_at, that_count
+from unflat.kernels.walking import Cells, Walk, composited, met, packed, points_at, raw_at, that_count
 
 _loops = partial(compiled_loops, "density_march_cpu")
 _kernels = partial(compiled_loops, "density_march_gpu")
@@ -63,6 +63,11 @@ class Weighed(NamedTuple):
         """The sums over each ray of weight times value."""
         none = values.new_zeros(len(self.through), values.shape[1])
         return none.index_add(0, self.ray, self.weight[:, None] * values)
+
+    @property
+    def distance(self) -> Float[Tensor, "r"]:
+        """The sums of weight times distance; over the opacity, the mean distance of what is seen."""
+        return self.gathered(self.t[:, None])[:, 0]
 
 
 class Decoded(NamedTuple):
@@ -245,15 +250,8 @@ def density_march_triton(rays: Rays, density: Table, cells: Cells, walk: Walk) -
 @torch.no_grad()
 def met_triton(rays: Rays, density: Table, cells: Cells, walk: Walk) -> tuple[Int[Tensor, "m"], Float[Tensor, "m"]]:
     """The samples that count, by ray and then by distance: their rays and distances."""
-    room = FOUND
-    found, number = _walked(rays, density, cells, walk, room)
-    most, total = torch.stack([number.amax(), number.sum()]).tolist() if len(rays) else (0, 0)
-    if most > room:
-        room = most
-        found, number = _walked(rays, density, cells, walk, room)
-    ray = torch.repeat_interleave(number, output_size=total)
-    place = torch.arange(total, device=ray.device) - (number.cumsum(0) - number)[ray]
-    return ray, found.view(-1)[ray * room + place]
+    ray, t, () = packed(lambda room: _walked(rays, density, cells, walk, room), FOUND)
+    return ray, t
 
 
 def _walked(rays: Rays, density: Table, cells: Cells, walk: Walk, room: int) -> tuple[Tensor, Tensor]:

@@ -17,7 +17,7 @@ from torch import Tensor
 from unflat.geometry.spaces import Rays
 from unflat.kernels.loops import NO_TRITON, compiled_loops, launched
 from unflat.kernels.threads import pieces, side_by_side
-from unflat.kernels.walking import Cells, Walk, is_empty, jitter, points_at, within_limits
+from unflat.kernels.walking import Cells, Walk, is_empty, jitter, packed, points_at, within_limits
 
 _loops = partial(compiled_loops, "occupied_steps_cpu")
 _kernels = partial(compiled_loops, "occupied_steps_gpu")
@@ -109,15 +109,8 @@ def occupied_steps_triton(rays: Rays, cells: Cells, walk: Walk, most: int = 2**2
     """The walk on a GPU, which is waited for once: nobody knows before how many samples there are."""
     if _kernels() is None:
         raise ModuleNotFoundError(NO_TRITON)
-    room = min(FOUND, most)
-    found, number, onwards = _walked(rays, cells, walk, most, room)
-    longest, total = torch.stack([number.amax(), number.sum()]).tolist() if len(rays) else (0, 0)
-    if longest > room:
-        room = longest
-        found, number, onwards = _walked(rays, cells, walk, most, room)
-    ray = torch.repeat_interleave(number, output_size=total)
-    place = torch.arange(total, device=ray.device) - (number.cumsum(0) - number)[ray]
-    t, these = found.view(-1)[ray * room + place], rays[ray]
+    ray, t, (onwards,) = packed(lambda room: _walked(rays, cells, walk, most, room), min(FOUND, most))
+    these = rays[ray]
     return Steps(ray, t, walk.onwards(these, t), points_at(these, t, walk), onwards)
 
 

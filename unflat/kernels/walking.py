@@ -128,6 +128,26 @@ def within_limits(rays: Rays, cells: Cells, walk: Walk) -> tuple[Float[Tensor, "
     return first, torch.minimum(rays.far, torch.maximum(a, b).amin(1))
 
 
+def packed(
+    walked: Callable[[int], tuple[Tensor, ...]], room: int
+) -> tuple[Int[Tensor, "m"], Float[Tensor, "m"], list[Tensor]]:
+    """Samples that a kernel has laid out ray by ray, one behind the other: their rays and distances, and what else it
+    gives.
+
+    `walked` is given the room for a ray's samples, and gives the distances of its first ones [r, room], how many there
+    are [r], and more. Where the room is not enough, it is asked again with as much as the longest needs. A GPU is
+    waited for once.
+    """
+    found, number, *others = walked(room)
+    longest, total = torch.stack([number.amax(), number.sum()]).tolist() if len(number) else (0, 0)
+    if longest > room:
+        room = longest
+        found, number, *others = walked(room)
+    ray = torch.repeat_interleave(number, output_size=total)
+    place = torch.arange(total, device=ray.device) - (number.cumsum(0) - number)[ray]
+    return ray, found.view(-1)[ray * room + place], others
+
+
 class Composited(NamedTuple):
     """Samples with what they weigh in the picture."""
 

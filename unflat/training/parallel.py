@@ -57,10 +57,9 @@ class Processes:
         now = [(buffer, buffer._version) for buffer in buffers]
         if self.count == 1 or not now:
             return
-        before = dict(enumerate(self._shared)) if len(self._shared) == len(now) else {}
+        before = self._shared if len(self._shared) == len(now) else [(None, 0)] * len(now)
         changed = [
-            i not in before or ours is not before[i][0] or version != before[i][1]
-            for i, (ours, version) in enumerate(now)
+            ours is not theirs or version != then for (ours, version), (theirs, then) in zip(now, before, strict=True)
         ]
         flags = torch.tensor(changed, device=now[0][0].device)
         dist.broadcast(flags, 0)

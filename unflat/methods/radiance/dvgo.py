@@ -24,7 +24,7 @@ from unflat.data.rays import RayBatch, RayPool, camera_rays, pictures_along, pix
 from unflat.fields.colour_head import ColourHead
 from unflat.fields.voxels import coarse_shape, finer, kept_cells, occupied_cells, places_of, shape_of
 from unflat.geometry.cameras import Cameras
-from unflat.geometry.spaces import Rays, expanded, speed_within, within_space
+from unflat.geometry.spaces import Rays, expanded
 from unflat.kernels.accumulators import forget_accumulators
 from unflat.kernels.clearance import clearance
 from unflat.kernels.density_march import Weighed, density_march
@@ -248,17 +248,16 @@ class DVGO(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb", "de
     def predict(self, query: Cameras) -> Prediction:
         rays = camera_rays(self.scene, query, self.device)
         seen, _, rgb = self.march(rays)
-        distance = seen.gathered(seen.t[:, None])[:, 0]
-        rgb, depth, opacity = pictures_along(self.scene, query, rays, rgb, distance, seen.through)
+        rgb, depth, opacity = pictures_along(self.scene, query, rays, rgb, seen.distance, seen.through)
         return Prediction(rgb, depth, opacity=opacity)
 
     def field(
         self, points: Float[Tensor, "n 3"], directions: Float[Tensor, "n 3"]
     ) -> tuple[Float[Tensor, "n"], Float[Tensor, "n 3"]]:
-        within = within_space(points, self.scene.space, self.scene.window)
+        within = self.scene.within(points)
         raw = looked_up(within, Voxels(self.density, self.grid), Box(self.low, self.high))[:, 0]
         density = softplus(raw - self.shift) / self.side(final=True)
-        density = density * speed_within(points, directions, self.scene.space, self.scene.window)
+        density = density * self.scene.speed(points, directions)
         return density.masked_fill(is_empty(within, self.cells), 0), self.colours(within, directions)
 
 

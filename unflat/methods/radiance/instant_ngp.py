@@ -28,7 +28,7 @@ from unflat.fields.hashgrid import HashGrid
 from unflat.fields.occupancy import looked_again, occupied_lately
 from unflat.fields.voxels import kept_cells
 from unflat.geometry.cameras import Cameras
-from unflat.geometry.spaces import Rays, speed_within, within_space
+from unflat.geometry.spaces import Rays
 from unflat.geometry.spherical_harmonics import harmonics
 from unflat.kernels.clearance import clearance
 from unflat.kernels.density_march import Decoded, Weighed, decoded_march
@@ -104,8 +104,6 @@ MISTY = 64.0
 """samples of a ray, in the mean, from which a scene is misty"""
 LEAST_SEEN = 0.04
 """share of the pictures that have to see a place of a space without end"""
-NEAR = 4
-"""pixels around the object's picture that are learned from, too, where it is carved"""
 
 
 class InstantNGP(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb", "depth", "opacity")):
@@ -151,7 +149,7 @@ class InstantNGP(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb
         return self.config.carve and data.has_alpha and self.scene.space == "box"
 
     def batches(self, data: Capture, step: int, seed: int) -> Iterator[RayBatch]:
-        among = near_object(data, NEAR) if self.carves(data) else None
+        among = near_object(data) if self.carves(data) else None
         return pooled(
             RayPool(data), self.config.batch_size, seed=seed, start=step, among=among, taken=lambda: int(self.rays)
         )
@@ -298,16 +296,15 @@ class InstantNGP(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb
     def predict(self, query: Cameras) -> Prediction:
         rays = camera_rays(self.scene, query, self.device)
         seen, rgb = self.march(rays, self.background.expand(len(rays), 3))
-        distance = seen.gathered(seen.t[:, None])[:, 0]
-        rgb, depth, opacity = pictures_along(self.scene, query, rays, rgb, distance, seen.through)
+        rgb, depth, opacity = pictures_along(self.scene, query, rays, rgb, seen.distance, seen.through)
         return Prediction(rgb, depth, opacity=opacity)
 
     def field(
         self, points: Float[Tensor, "n 3"], directions: Float[Tensor, "n 3"]
     ) -> tuple[Float[Tensor, "n"], Float[Tensor, "n 3"]]:
-        within = within_space(points, self.scene.space, self.scene.window)
+        within = self.scene.within(points)
         features = self.features(within)
-        density = self.density(features) * speed_within(points, directions, self.scene.space, self.scene.window)
+        density = self.density(features) * self.scene.speed(points, directions)
         return density.masked_fill(is_empty(within, self.cells), 0), self.colours(features, directions)
 
 

@@ -27,7 +27,7 @@ from unflat.data.rays import RayBatch, RayPool, camera_rays, pictures_along, pix
 from unflat.fields.cell_networks import CellNetworks, split
 from unflat.fields.voxels import voxels_where
 from unflat.geometry.cameras import Cameras
-from unflat.geometry.spaces import Rays, out_of_space, speed_within, within_space
+from unflat.geometry.spaces import Rays, out_of_space
 from unflat.kernels.clearance import clearance
 from unflat.kernels.tiny_networks import Shape
 from unflat.kernels.walking import Cells, Walk, is_empty
@@ -140,7 +140,7 @@ class KiloNeRF(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb",
         for a in range(0, len(places), ASKED_AT_ONCE):
             points, sight = out_of_space(places[a : a + ASKED_AT_ONCE], space, window), sights[a : a + ASKED_AT_ONCE]
             density, rgb = self.teacher.field(points, sight)
-            found.append((-torch.expm1(-density / speed_within(points, sight, space, window) * step), rgb))
+            found.append((-torch.expm1(-density / self.scene.speed(points, sight) * step), rgb))
         opacity, rgb = (torch.cat(part) for part in zip(*found, strict=True))
         return opacity, rgb
 
@@ -317,9 +317,9 @@ class KiloNeRF(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb",
     ) -> tuple[Float[Tensor, "n"], Float[Tensor, "n 3"]]:
         if self.stage == 0:
             return self.teacher.field(points, directions)
-        within = within_space(points, self.scene.space, self.scene.window)
+        within = self.scene.within(points)
         density, rgb = self.ask(within, directions)
-        density = density * speed_within(points, directions, self.scene.space, self.scene.window)
+        density = density * self.scene.speed(points, directions)
         return density.masked_fill(is_empty(within, self.cells), 0), rgb
 
 

@@ -24,7 +24,7 @@ from unflat.data.rays import RayBatch, RayPool, camera_rays, pictures_along, poo
 from unflat.data.scenes import footprint
 from unflat.fields import voxels as grids
 from unflat.geometry.cameras import Cameras
-from unflat.geometry.spaces import Rays, speed_within, within_space
+from unflat.geometry.spaces import Rays
 from unflat.kernels import heaviest, lookup
 from unflat.kernels.accumulators import forget_accumulators
 from unflat.kernels.clearance import clearance
@@ -173,8 +173,7 @@ class Plenoxels(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb"
             inside, self.low, self.high = carved(data, self.low, self.high, self.config.least_seen)
         else:
             shape = grids.coarse_shape(grids.grid_shape(self.low, self.high, self.cells_along(0)))
-            half = (self.high - self.low) / torch.tensor(shape) / 2
-            distance = grids.places_of(shape, self.low + half, self.high - half).norm(dim=1)
+            distance = grids.middles_of(shape, self.low, self.high).norm(dim=1)
             inside = ((distance <= 1) | (self.scene.limits != CUBE)).view(shape)
         if self.config.detail:
             pixels = float((self.high - self.low).max()) / footprint(data)
@@ -311,8 +310,8 @@ class Plenoxels(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb"
     def field(
         self, points: Float[Tensor, "n 3"], directions: Float[Tensor, "n 3"]
     ) -> tuple[Float[Tensor, "n"], Float[Tensor, "n 3"]]:
-        within = within_space(points, self.scene.space, self.scene.window)
-        speed = speed_within(points, directions, self.scene.space, self.scene.window)
+        within = self.scene.within(points)
+        speed = self.scene.speed(points, directions)
         density = torch.relu(voxel_raw(within, self.voxels)) * speed
         return density.masked_fill(is_empty(within, self.cells), 0), voxel_colour(
             within, directions, self.voxels

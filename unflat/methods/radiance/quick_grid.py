@@ -30,7 +30,6 @@ from unflat.fields.voxels import (
     rows_within,
 )
 from unflat.geometry.cameras import Cameras
-from unflat.geometry.spaces import speed_within, within_space
 from unflat.kernels.accumulators import forget_accumulators
 from unflat.kernels.clearance import clearance
 from unflat.kernels.smoothing import smoothed
@@ -249,10 +248,10 @@ class QuickGrid(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb"
     def field(
         self, points: Float[Tensor, "n 3"], directions: Float[Tensor, "n 3"]
     ) -> tuple[Float[Tensor, "n"], Float[Tensor, "n 3"]]:
-        within = within_space(points, self.scene.space, self.scene.window)
+        within = self.scene.within(points)
         raw, config = voxel_raw(within, self.voxels), self.config
         density = config.density_scale * nn.functional.softplus(raw - config.density_shift)
-        density = density * speed_within(points, directions, self.scene.space, self.scene.window)
+        density = density * self.scene.speed(points, directions)
         empty = is_empty(within, self.voxels.cells)
         return density.masked_fill(empty, 0), voxel_colour(within, directions, self.voxels)
 

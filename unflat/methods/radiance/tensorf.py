@@ -33,7 +33,7 @@ from unflat.fields.planes import (
 )
 from unflat.fields.voxels import coarse_shape, occupied_cells, places_of, shape_of
 from unflat.geometry.cameras import Cameras
-from unflat.geometry.spaces import Rays, speed_within, within_space
+from unflat.geometry.spaces import Rays
 from unflat.kernels.accumulators import forget_accumulators
 from unflat.kernels.clearance import clearance
 from unflat.kernels.density_march import Weighed, density_march
@@ -278,17 +278,16 @@ class TensoRF(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb", 
     def predict(self, query: Cameras) -> Prediction:
         rays = camera_rays(self.scene, query, self.device)
         seen, rgb = self.march(rays)
-        distance = seen.gathered(seen.t[:, None])[:, 0]
-        rgb, depth, opacity = pictures_along(self.scene, query, rays, rgb, distance, seen.through)
+        rgb, depth, opacity = pictures_along(self.scene, query, rays, rgb, seen.distance, seen.through)
         return Prediction(rgb, depth, opacity=opacity)
 
     def field(
         self, points: Float[Tensor, "n 3"], directions: Float[Tensor, "n 3"]
     ) -> tuple[Float[Tensor, "n"], Float[Tensor, "n 3"]]:
-        within = within_space(points, self.scene.space, self.scene.window)
+        within = self.scene.within(points)
         raw = looked_up(within, self.table(self.density), Box(self.low, self.high)).sum(1)
         density = self.config.density_scale * softplus(raw - self.config.density_shift)
-        density = density * speed_within(points, directions, self.scene.space, self.scene.window)
+        density = density * self.scene.speed(points, directions)
         return density.masked_fill(is_empty(within, self.cells), 0), self.colours(within, directions)
 
 

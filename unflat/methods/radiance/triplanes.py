@@ -26,7 +26,7 @@ from unflat.fields.planes import finer_planes
 from unflat.fields.triplanes import PlaneDecoder, begun, features_at, shown
 from unflat.fields.voxels import grid_shape, kept_cells
 from unflat.geometry.cameras import Cameras
-from unflat.geometry.spaces import Rays, speed_within, within_space
+from unflat.geometry.spaces import Rays
 from unflat.kernels.accumulators import forget_accumulators
 from unflat.kernels.clearance import clearance
 from unflat.kernels.density_march import Weighed
@@ -225,17 +225,16 @@ class TriPlanes(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb"
     def predict(self, query: Cameras) -> Prediction:
         rays = camera_rays(self.scene, query, self.device)
         seen, rgb, _ = self.march(rays)
-        distance = seen.gathered(seen.t[:, None])[:, 0]
-        rgb, depth, opacity = pictures_along(self.scene, query, rays, rgb, distance, seen.through)
+        rgb, depth, opacity = pictures_along(self.scene, query, rays, rgb, seen.distance, seen.through)
         return Prediction(rgb, depth, opacity=opacity)
 
     def field(
         self, points: Float[Tensor, "n 3"], directions: Float[Tensor, "n 3"]
     ) -> tuple[Float[Tensor, "n"], Float[Tensor, "n 3"]]:
-        within, config = within_space(points, self.scene.space, self.scene.window), self.config
+        within, config = self.scene.within(points), self.config
         raw, numbers = self.decoder(self.features(within))
         density = config.density_scale * softplus(raw - config.density_shift)
-        density = density * speed_within(points, directions, self.scene.space, self.scene.window)
+        density = density * self.scene.speed(points, directions)
         return density.masked_fill(is_empty(within, self.cells), 0), shown(numbers, directions).clamp(0, 1)
 
 

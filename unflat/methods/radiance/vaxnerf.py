@@ -19,10 +19,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import max_pool3d, normalize
 
-from unflat.data.hulls import agreed_hull, box_of
+from unflat.data.hulls import CARVED, agreed_hull, box_of
 from unflat.data.kinds import Capture, Extent
 from unflat.data.rays import RayBatch, RayPool, camera_rays, pictures_along, pixels_that_meet, pooled
-from unflat.fields.voxels import grid_shape
+from unflat.fields.voxels import grid_shape, middles_of
 from unflat.geometry.cameras import Cameras
 from unflat.geometry.spaces import Rays
 from unflat.kernels.clearance import clearance
@@ -63,8 +63,6 @@ class Config:
 
 BALL_MARGIN = 5 / 400
 """of the box's longest side, between the box and the ball that fits it (code)"""
-CARVED_FIRST = 48
-"""cells along the longest side of the box that is carved to be drawn tight"""
 SAMPLES_AT_ONCE = 2**16
 """of the host's field in a picture"""
 NO_ALPHA = (
@@ -107,7 +105,7 @@ class VaxNeRF(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb", 
     def prepare(self, data: Capture) -> None:
         """The host's own preparation, and the hull, in a box that is drawn tight around it."""
         self.host.prepare(data)
-        self.low, self.high = box_of(self.hull(data, CARVED_FIRST), self.low, self.high)
+        self.low, self.high = box_of(self.hull(data, CARVED[0]), self.low, self.high)
         hull = self.hull(data, self.config.cells)
         if not hull.any():
             raise ValueError(
@@ -128,10 +126,8 @@ class VaxNeRF(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb", 
         """The cells whose middles lie in the ball that fits the scene's box, less the margin (code)."""
         box = torch.tensor(self.scene.box)
         sides = box[3:] - box[:3]
-        cell = torch.stack(torch.meshgrid(*map(torch.arange, shape), indexing="ij"), -1)
-        places = self.low + (cell + 0.5) * (self.high - self.low) / torch.tensor(shape)
         reach = sides.min() / 2 - BALL_MARGIN * sides.max()
-        return (places - (box[:3] + box[3:]) / 2).norm(dim=-1) <= reach
+        return ((middles_of(shape, self.low, self.high) - (box[:3] + box[3:]) / 2).norm(dim=1) <= reach).view(shape)
 
     # -- what is seen (section 3) --------------------------------------------------------------------------------------
 

@@ -210,7 +210,9 @@ def test_a_space_without_end_gets_settings_of_its_own(vase: Capture) -> None:
     usual = plenoxels.small()
     assert Plenoxels.suited(usual, vase) == (usual, {})
     suited, reasons = Plenoxels.suited(usual, endless)
-    assert suited.config.density == 0.1 and set(reasons) == {"config.density", "config.rates", "config.final_rates"}
+    fitted = ("density", "rates", "final_rates", "variation", "varied", "varied_until", "beta", "resolutions")
+    assert suited.config.density == 0.1 and set(reasons) == {f"config.{name}" for name in fitted}
+    assert suited.config.varied_until == usual.training.steps  # to the end
     released, reasons = Plenoxels.suited(plenoxels.chair(), endless)
     assert released.config.variation == (5e-5, 5e-3) and released.config.varied_until == 128_000
     assert released.config.beta == 1e-5 and "config.sparsity" in reasons

@@ -76,6 +76,8 @@ class Config:
     """steps until density learns at its full rate, and the share of it that it begins with"""
     variation: tuple[float, float] = (1e-5, 1e-3)
     """weights of total variation (eq. 3)"""
+    varied: float = 0.01
+    """share of the voxels whose total variation a step looks at"""
     varied_until: int = 38_400
     """the step with which total variation ends"""
     sparsity: float = 0.0
@@ -98,8 +100,6 @@ DECAY = 0.95
 """of RMSProp's running mean"""
 THIN = 1e-10
 """density under which a sample is left out (code)"""
-SHARE = 0.01
-"""of the voxels, whose total variation a step looks at"""
 USUAL = 256
 """voxels along a side to which weights of total variation refer: what is finer differs less from voxel to voxel"""
 CUBE = (-1.0, -1.0, -1.0, 1.0, 1.0, 1.0)
@@ -159,9 +159,13 @@ class Plenoxels(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb"
             "config.beta": (1e-5, released), "config.varied_until": (experiment.training.steps, released),
         }  # fmt: skip
         if experiment.config.carve:  # settings for few steps
+            sooner = "the released weights of haze, more and of more voxels at once: there are few steps"
             chosen = {
                 "config.density": (0.1, emptier), "config.rates": ((1.0, 0.02), slower),
-                "config.final_rates": ((0.2, 0.002), slower),
+                "config.final_rates": ((0.2, 0.002), slower), "config.variation": ((1.5e-3, 0.15), sooner),
+                "config.varied": (0.3, sooner), "config.beta": (1e-4, sooner),
+                "config.varied_until": (experiment.training.steps, sooner),
+                "config.resolutions": ((48, 96, 144, 192), "a space without end: as many voxels as pay (docs/LOG.md)"),
             }  # fmt: skip
         return fitted(experiment, chosen)
 
@@ -230,13 +234,13 @@ class Plenoxels(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb"
 
     def smooth(self, step: int) -> Voxels:
         """The voxels, whose gradients gain those of total variation and sparsity (eq. 3)."""
-        count = self.row_of.numel() * (step < self.config.varied_until)
+        count = round(self.config.varied * self.row_of.numel()) * (step < self.config.varied_until)
         first, scale = seed_of(step, 2) % self.row_of.numel(), self.cells_along(int(self.stage)) / USUAL
         tables = []
         for table, weight, sparsity in zip(
             (self.density, self.colour), self.config.variation, (self.config.sparsity, 0.0), strict=True
         ):
-            tables.append(varied(table, self.row_of, Asked(first, round(SHARE * count), scale * weight, sparsity)))
+            tables.append(varied(table, self.row_of, Asked(first, count, scale * weight, sparsity)))
         return self.voxels._replace(density=tables[0], colour=tables[1])
 
     def parameter_groups(self) -> list[Group]:

@@ -1,6 +1,7 @@
 """Methods on the same capture with the same time: what is found, what a stop costs, what becomes of those that fail."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -120,6 +121,27 @@ def test_what_is_done_is_not_trained_again(
     assert ran(pictures, compared, minutes=9.0).methods == before.methods, (
         "their schedules were over: time changes nothing"
     )
+
+
+def test_other_settings_are_trained_anew(
+    compared: Path, pictures: tuple[Capture, Capture], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What has learned with settings that its experiment no longer has says nothing of those that it has now."""
+    shutil.copytree(compared, tmp_path / "copy")
+    usual, trained = quick_grid.tiny(), []
+    changed = replace(usual, config=replace(usual.config, least=2 * usual.config.least))
+    monkeypatch.setattr(quick_grid, "tiny", lambda: changed)
+    really = comparison._trained
+
+    def told(suited: Any, *others: Any) -> Any:
+        trained.append(suited.method.__name__)
+        return really(suited, *others)
+
+    monkeypatch.setattr(comparison, "_trained", told)
+    before, found = read(compared), ran(pictures, tmp_path / "copy")
+    assert before is not None and trained == ["QuickGrid"]
+    assert found.methods[0].settings != before.methods[0].settings and not found.methods[0].failed
+    assert found.methods[1] == before.methods[1]
 
 
 def test_a_method_in_the_middle_goes_on(

@@ -71,7 +71,8 @@ def compare(arguments: Sequence[str]) -> None:
         )  # fmt: skip
         out = options.out or Path("compared") / Path(options.data.replace(":", "-")).stem
         minutes = min(options.minutes, TINY_MINUTES) if options.tiny else options.minutes
-        print(f"{len(methods)} methods, {minutes:g} minutes each, into {out}: {', '.join(methods)}")
+        each = f"{minutes:g} minute{'s' * (minutes != 1)} each"
+        print(f"{len(methods)} methods, {each}, into {out}: {', '.join(methods)}")
         found = run(
             learned, held_out.spread(TINY_VIEWS if options.tiny else options.look_at), out, methods, minutes=minutes,
             experiment=experiment, looks=TINY_LOOKS if options.tiny else options.looks, resume=options.resume,

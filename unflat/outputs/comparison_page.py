@@ -176,7 +176,8 @@ def _column(view: View, column: Column, number: Mapping[str, int]) -> str:
     parts = [f'{_image(column.picture, column.name)}<i style="{frame}"></i>', _image(column.cropped, "enlarged")]
     if column.error is not None:
         parts.append(_image(column.error, "difference"))
-    said = f' <span class="soft">{escape(column.said)}</span>' if column.said else ""
+    # a line of its own, and one where there is nothing to say: columns stay level
+    said = f'<span class="soft" style="display:block">{escape(column.said) or "&nbsp;"}</span>'
     shown = "".join(f"<div>{part}</div>" for part in parts)
     return f"<figure><figcaption>{colour}{escape(column.name)}{said}</figcaption>{shown}</figure>"
 

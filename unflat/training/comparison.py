@@ -80,7 +80,10 @@ def compare(
         _write_truth(out, held_out)
         done: list[Compared] = []
         for number, name in enumerate(names, start=1):
-            kept = before.get(name)
+            kept, settings = before.get(name), _settings(name, experiments[name], capture)
+            if kept is not None and kept.settings not in ("", settings):  # what it learned is another method's now
+                forget(out / "runs" / name)
+                kept = None
             if kept is not None and _suffices(kept, experiments[name], now, out):
                 report(f"{name} is done already: {_told(kept)}")
             else:
@@ -146,6 +149,17 @@ def _before(out: Path, now: Comparison) -> dict[str, Compared]:
     return {one.method: one for one in there.methods}
 
 
+def _settings(name: str, experiment: str, capture: Capture) -> str:
+    """The digest of what a method would learn with; empty if it cannot learn from the capture at all."""
+    try:
+        chosen = catalogue.experiment(name, experiment)
+        chosen.method.check(capture)
+        suited: Experiment = chosen.method.suited(chosen, capture)[0]
+    except Exception:  # which is told when it is trained
+        return ""
+    return suited.digest
+
+
 def _suffices(kept: Compared, experiment: str, now: Comparison, out: Path) -> bool:
     """Whether a method need not be trained again."""
     enough = not kept.failed and kept.experiment == experiment and (kept.budget >= now.seconds or kept.ended)
@@ -156,7 +170,7 @@ def _compared(
     name: str, experiment: str, capture: Capture, held_out: Capture, out: Path, now: Comparison, looks: int, what: str,
     progress: bool,
 ) -> Compared:  # fmt: skip
-    blank = Compared(name, experiment, now.seconds)
+    blank = Compared(name, experiment, _settings(name, experiment, capture), now.seconds)
     try:
         chosen = catalogue.experiment(name, experiment)
         chosen.method.check(capture)

@@ -65,7 +65,8 @@ def _threads(comparison: Comparison) -> str:
 
 
 def _in_words(seconds: float) -> str:
-    return f"{seconds:.3g} seconds" if seconds < 60 else f"{seconds / 60:.3g} minutes"
+    number, unit = (seconds, "second") if seconds < 60 else (seconds / 60, "minute")
+    return f"{number:.3g} {unit}{'s' * (number != 1)}"
 
 
 def _figures(comparison: Comparison) -> Table:

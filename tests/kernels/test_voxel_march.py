@@ -291,3 +291,34 @@ def test_more_threads_change_nothing(generator: torch.Generator) -> None:
     finally:
         torch.set_num_threads(before)
     assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+
+
+def test_colours_are_those_of_the_corners_that_have_some(generator: torch.Generator) -> None:
+    """Interpolated one by one, in the plainest way; with gradients, and in another type than the places."""
+    grid = voxels(4, generator)
+    low, high = grid.cells.low, grid.cells.high
+    points = low + (high - low) * torch.rand(50, 3, generator=generator)
+    sights = torch.nn.functional.normalize(torch.randn(50, 3, generator=generator), dim=1)
+    table = grid.colour.detach().double().requires_grad_()
+    found = march.voxel_colour(points, sights, grid._replace(colour=table))
+    place = (points - low) / (high - low) * (torch.tensor(SHAPE) - 1)
+    basis, sums = march.harmonics(sights, 4).double(), []
+    for n in range(len(points)):
+        total = torch.zeros(12, dtype=torch.double)
+        for i, j, k in np.ndindex(*SHAPE):
+            share = (1 - (place[n] - torch.tensor([i, j, k])).abs()).clamp_min(0).prod()
+            if share > 0 and grid.row_of[i, j, k] >= 0:
+                total = total + share.double() * table[int(grid.row_of[i, j, k])]
+        sums.append(torch.sigmoid((total.view(3, 4) * basis[n]).sum(1)))
+    expected = torch.stack(sums)
+    torch.testing.assert_close(found.double(), expected, rtol=0, atol=1e-5)
+    weight = torch.sin(torch.arange(150).double()).view(50, 3)
+    ours, theirs = (torch.autograd.grad((part.double() * weight).sum(), table)[0] for part in (found, expected))
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)
+
+
+def test_without_any_colours_all_is_grey(generator: torch.Generator) -> None:
+    grid = voxels(4, generator)
+    empty = grid._replace(colour=torch.zeros(0, 12), row_of=torch.full(SHAPE, -1, dtype=torch.int32))
+    points, sights = torch.zeros(3, 3), torch.eye(3)
+    assert (march.voxel_colour(points, sights, empty) == 0.5).all()

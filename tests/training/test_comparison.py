@@ -123,25 +123,61 @@ def test_what_is_done_is_not_trained_again(
     )
 
 
-def test_other_settings_are_trained_anew(
+def test_other_settings_are_trained_anew_and_once(
     compared: Path, pictures: tuple[Capture, Capture], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What has learned with settings that its experiment no longer has says nothing of those that it has now."""
-    shutil.copytree(compared, tmp_path / "copy")
-    usual, trained = quick_grid.tiny(), []
-    changed = replace(usual, config=replace(usual.config, least=2 * usual.config.least))
-    monkeypatch.setattr(quick_grid, "tiny", lambda: changed)
-    really = comparison._trained
+    """What has learned with settings that its experiment no longer has says nothing of those that it has now; a stop
+    in the middle of the new training does not make it begin again."""
+    out = tmp_path / "copy"
+    shutil.copytree(compared, out)
+    usual = quick_grid.tiny()
+    monkeypatch.setattr(quick_grid, "tiny", lambda: replace(usual, config=replace(usual.config, least=0.01)))
+    steps: list[int] = []
+    really, is_stopped = Timed._report, True
 
-    def told(suited: Any, *others: Any) -> Any:
-        trained.append(suited.method.__name__)
-        return really(suited, *others)
+    def stopped(self: Timed, log: Any) -> None:
+        really(self, log)
+        steps.append(self.step)
+        if is_stopped and self.step == 2:
+            self._save()
+            raise KeyboardInterrupt
 
-    monkeypatch.setattr(comparison, "_trained", told)
-    before, found = read(compared), ran(pictures, tmp_path / "copy")
-    assert before is not None and trained == ["QuickGrid"]
-    assert found.methods[0].settings != before.methods[0].settings and not found.methods[0].failed
-    assert found.methods[1] == before.methods[1]
+    monkeypatch.setattr(Timed, "_report", stopped)
+    before, said = read(compared), []
+    given = {"minutes": 0.5, "experiment": "tiny", "looks": 2, "progress": False, "report": said.append}
+    with pytest.raises(KeyboardInterrupt):
+        compare(*pictures, out, METHODS, **given)
+    assert len(said) == 1 and "quick_grid is trained again: least was 0.003, is 0.01" in said[0]
+    half = read(out)
+    assert half is not None and [one.method for one in half.methods] == ["tensorf"], "its figures are gone as it is"
+    is_stopped = False
+    steps.clear()
+    found = compare(*pictures, out, METHODS, **given)
+    assert steps == [3] and before is not None and found.methods[1] == before.methods[1]
+    assert not found.methods[0].failed and found.methods[0].points[-1].step == 3
+
+
+def test_a_run_that_stopped_before_its_settings_changed_begins_again(
+    pictures: tuple[Capture, Capture], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really = Timed._report
+
+    def stopped(self: Timed, log: Any) -> None:
+        really(self, log)
+        self._save()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Timed, "_report", stopped)
+        ran(pictures, tmp_path, ("quick_grid",))
+    assert read(tmp_path) is None and checkpoint.checkpoints(tmp_path / "runs" / "quick_grid")
+    usual = quick_grid.tiny()
+    monkeypatch.setattr(quick_grid, "tiny", lambda: replace(usual, config=replace(usual.config, least=0.01)))
+    found = compare(
+        *pictures, tmp_path, ("quick_grid",), minutes=0.5, experiment="tiny", looks=2, progress=False,
+        report=lambda _: None,
+    )  # fmt: skip
+    assert not found.methods[0].failed and found.methods[0].step == 3
 
 
 def test_a_method_in_the_middle_goes_on(

@@ -80,10 +80,14 @@ def compare(
         _write_truth(out, held_out)
         done: list[Compared] = []
         for number, name in enumerate(names, start=1):
-            kept, settings = before.get(name), _settings(name, experiments[name], capture)
-            if kept is not None and kept.settings not in ("", settings):  # what it learned is another method's now
+            others = [one for other, one in before.items() if other in names[number:]]
+            changed = _changed(name, experiments[name], capture, out / "runs" / name)
+            if changed:  # what it learned is another method's now
+                report(f"{name} is trained again: {'; '.join(changed)}")
                 forget(out / "runs" / name)
-                kept = None
+                before.pop(name, None)
+                write(out, replace(now, methods=(*done, *others)))  # a stop in between is no reason to begin again
+            kept = before.get(name)
             if kept is not None and _suffices(kept, experiments[name], now, out):
                 report(f"{name} is done already: {_told(kept)}")
             else:
@@ -91,7 +95,6 @@ def compare(
                 kept = _compared(name, experiments[name], capture, held_out, out, now, looks, what, progress)
                 report(f"{what}: {_told(kept)}")
             done.append(kept)
-            others = [one for other, one in before.items() if other in names[number:]]
             found = replace(now, methods=(*done, *others))
             write(out, found)
             write_page(out, found)
@@ -149,20 +152,35 @@ def _before(out: Path, now: Comparison) -> dict[str, Compared]:
     return {one.method: one for one in there.methods}
 
 
-def _settings(name: str, experiment: str, capture: Capture) -> str:
-    """The digest of what a method would learn with; empty if it cannot learn from the capture at all."""
+def _suited(name: str, experiment: str, capture: Capture) -> Experiment:
+    """What a method learns the capture with."""
+    chosen = catalogue.experiment(name, experiment)
+    chosen.method.check(capture)
+    suited: Experiment = chosen.method.suited(chosen, capture)[0]
+    usual = replace(suited.training, validate_every=0, sample_every=0, save_every=10**9, save_seconds=SAVED, keep=1)
+    return replace(suited, training=usual)
+
+
+def _changed(name: str, experiment: str, capture: Capture, folder: Path) -> list[str]:
+    """Why the run in a folder cannot go on: settings that are others by now, or that it cannot be read. Nothing where
+    there is none, or where the method could not begin anew, which is told when it is trained."""
     try:
-        chosen = catalogue.experiment(name, experiment)
-        chosen.method.check(capture)
-        suited: Experiment = chosen.method.suited(chosen, capture)[0]
-    except Exception:  # which is told when it is trained
-        return ""
-    return suited.digest
+        suited = _suited(name, experiment, capture)
+        method = build(suited.method, suited.config, capture.extent, suited.training.seed)
+    except Exception:
+        return []
+    try:
+        stored = checkpoint.last(folder)
+        described = checkpoint.describe(method, suited.training, capture)
+        return [] if stored is None else checkpoint.differences(checkpoint.as_now(stored, method), described)
+    except checkpoint.CheckpointError as error:
+        return [str(error)]
 
 
 def _suffices(kept: Compared, experiment: str, now: Comparison, out: Path) -> bool:
     """Whether a method need not be trained again."""
     enough = not kept.failed and kept.experiment == experiment and (kept.budget >= now.seconds or kept.ended)
+    enough = enough and (out / "runs" / kept.method / "weights.safetensors").is_file()
     return enough and all((folder / f"{kept.method}.png").is_file() for folder in view_folders(out, now.views))
 
 
@@ -170,11 +188,9 @@ def _compared(
     name: str, experiment: str, capture: Capture, held_out: Capture, out: Path, now: Comparison, looks: int, what: str,
     progress: bool,
 ) -> Compared:  # fmt: skip
-    blank = Compared(name, experiment, _settings(name, experiment, capture), now.seconds)
+    blank = Compared(name, experiment, now.seconds)
     try:
-        chosen = catalogue.experiment(name, experiment)
-        chosen.method.check(capture)
-        suited, _ = chosen.method.suited(chosen, capture)
+        suited = _suited(name, experiment, capture)
         trainer = _trained(suited, capture, held_out, out / "runs" / name, now.seconds, looks, what, progress)
         return _measured(blank, trainer, held_out, out)
     except OSError:  # a full disk, say, which the others would meet, too
@@ -191,8 +207,7 @@ def _trained(
     cls: type[Method] = suited.method
     with suppress(Exception):  # only to compile: what is wrong is told by the run itself
         compiled_by_tiny(cls, capture, held_out[:1], suited.training.threads)
-    usual = replace(suited.training, validate_every=0, sample_every=0, save_every=10**9, save_seconds=SAVED, keep=1)
-    method = build(cls, suited.config, capture.extent, usual.seed)
+    method = build(cls, suited.config, capture.extent, suited.training.seed)
     times = np.geomspace(FIRST_LOOK * seconds, seconds, looks).tolist()
     with Countdown(what, seconds, progress) as countdown:
 
@@ -200,7 +215,7 @@ def _trained(
             if countdown.due:
                 countdown.show(trainer.seconds, _figure_now(trainer, log))
 
-        given = (method, capture, usual, folder, held_out)
+        given = (method, capture, suited.training, folder, held_out)
         trainer = Timed(*given, due=at_times(times), until=seconds, clock="wall", tell=tell)
         trainer.fit()
     return trainer

@@ -27,8 +27,6 @@ class Compared:
     method: str
     experiment: str
     """whose settings, fitted to the capture"""
-    settings: str = ""
-    """`Experiment.digest` of these"""
     budget: float = 0.0
     """seconds of wall time that it had"""
     failed: str = ""

@@ -159,13 +159,13 @@ class Plenoxels(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb"
             "config.beta": (1e-5, released), "config.varied_until": (experiment.training.steps, released),
         }  # fmt: skip
         if experiment.config.carve:  # settings for few steps
-            sooner = "the released weights of haze, more and of more voxels at once: there are few steps"
+            sooner = "the released weights against haze, made stronger and asked of more voxels a step: there are few"
             chosen = {
                 "config.density": (0.1, emptier), "config.rates": ((1.0, 0.02), slower),
                 "config.final_rates": ((0.2, 0.002), slower), "config.variation": ((1.5e-3, 0.15), sooner),
                 "config.varied": (0.3, sooner), "config.beta": (1e-4, sooner),
                 "config.varied_until": (experiment.training.steps, sooner),
-                "config.resolutions": ((48, 96, 144, 192), "a space without end: as many voxels as pay (docs/LOG.md)"),
+                "config.resolutions": ((48, 96, 144, 192), "finer voxels cost more time than they gain there"),
             }  # fmt: skip
         return fitted(experiment, chosen)
 

@@ -21,6 +21,7 @@ class Done:
         return "", "nothing"
 
 
+@pytest.mark.soak
 def test_every_way_is_timed_and_learns_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     commands: list[list[str]] = []
 

@@ -130,6 +130,7 @@ def test_a_row_that_is_not_there_is_answered_with_the_nearest(monkeypatch: pytes
         main(["--scale", "tiny", "--rows", "no_ligth"])
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(1200)  # starts four processes, each of which loads torch: long where the machine is busy
 def test_it_may_be_stopped_anywhere_and_goes_on(
     tasks: Callable[..., list[Task]], tmp_path: Path, capfd: pytest.CaptureFixture[str]

@@ -1,6 +1,7 @@
 """Captures as users have them: found, read, normalised, and their pictures decoded."""
 
 import logging
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -61,8 +62,8 @@ def read_capture(
     if len(skipped) > REPORTED:
         tell(f"skipped: {len(skipped) - REPORTED} more pictures")
     origin = {
-        "source": str(Path(source).absolute()), "split": split, "side": side, "reader": reader, "space": space,
-        "box": None if box is None else [float(value) for value in box],
+        "source": os.path.normpath(Path(source).absolute()), "split": split, "side": side, "reader": reader,
+        "space": space, "box": None if box is None else [float(value) for value in box],
     }  # fmt: skip
     return replace(_joined(pictures, recording.points, scene_from_world, scene, alpha, skipped), origin=origin)
 

@@ -89,6 +89,7 @@ def turned_faces(count: int, size: int, share: float) -> Photos:
     return Photos(rgb, [str(i) for i in range(count)])
 
 
+@pytest.mark.soak
 def test_faces_that_all_look_at_the_camera(tmp_path: Path) -> None:
     told = symptoms_of(turned_faces(256, SIZE, 0.05), tmp_path, 190)
     assert list(told) == ["yaw spread"] and "photos from one side do not show shape" in told["yaw spread"]
@@ -108,6 +109,7 @@ def test_faces_at_full_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sha
     assert told == expected
 
 
+@pytest.mark.soak
 def test_objects_all_over_the_picture(tmp_path: Path) -> None:
     """One symmetric picture in many colours, up to 0.45 of the frame away from the middle."""
     rng = np.random.default_rng(0)

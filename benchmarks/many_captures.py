@@ -41,7 +41,8 @@ def main(words: Sequence[str] | None = None) -> None:
         print(f"{line.metric:60}{line.ours:12.4g}  {line.note}")
     if arguments.record:
         seconds = time.perf_counter() - started
-        command = "python benchmarks/many_captures.py --record"
+        given = f"--steps {arguments.steps} --rounds {arguments.rounds}"
+        command = f"python benchmarks/many_captures.py {given} --record"
         append([Record(**{**vars(line), "seconds": seconds, "command": command}) for line in lines])
 
 

@@ -126,8 +126,10 @@ def names_of(sources: Sequence[str]) -> list[str]:
 
 def _names(source: str) -> list[str]:
     """Shorter ones first."""
+    from unflat.data.photo_files import absolute_path
+
     path = Path(source)
-    parts = [part for part in Path(os.path.normpath(path.absolute())).parts[:-1] if part != path.anchor and part != "/"]
+    parts = [part for part in absolute_path(path).parts[:-1] if part != path.anchor and part != "/"]
     longer = ["-".join([*parts[-n:], path.name]) for n in range(1, len(parts) + 1)]
     return [name_of(source) or path.absolute().name, path.name or path.absolute().name, *longer]
 

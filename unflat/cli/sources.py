@@ -1,7 +1,6 @@
 """What a user names as DATA: photos (a folder, a glob, a video), a capture, or a world of generated pictures."""
 
 import difflib
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -196,6 +195,7 @@ def held_out_of(header: dict[str, Any], data: str, *, side: int | None = None, r
     """
     from unflat.data.captures import placed_in
     from unflat.data.kinds import Extent
+    from unflat.data.photo_files import absolute_path
     from unflat.training.experiment import made
     from unflat.training.settings import from_plain
 
@@ -205,7 +205,7 @@ def held_out_of(header: dict[str, Any], data: str, *, side: int | None = None, r
         return made(_experiment_of(header).test)
     if not data and not is_named(source):
         raise ValueError(f"the capture that was learned from was at {source}, and is not there any more: give DATA")
-    same = not data or os.path.normpath(Path(data).absolute()) == source
+    same = not data or str(absolute_path(Path(data))) == source
     reader = reader or (origin.get("reader", "") if same else "")
     there = splits_of(source, reader)
     split: Any = next((name for name in ("test", "val") if name in there), None)

@@ -1,7 +1,6 @@
 """Captures as users have them: found, read, normalised, and their pictures decoded."""
 
 import logging
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 
 from unflat.data.frame_pictures import SHARE, Pictures, load_pictures, pinhole_of
 from unflat.data.kinds import Capture, Points, Scene, Skipped, Space
+from unflat.data.photo_files import absolute_path
 from unflat.data.pictures import PictureError, open_stored, quiet_pillow, stored_header
 from unflat.data.readers.captures import read_recording, split_names
 from unflat.data.recordings import CaptureError, Frame, Recording, Split
@@ -62,7 +62,7 @@ def read_capture(
     if len(skipped) > REPORTED:
         tell(f"skipped: {len(skipped) - REPORTED} more pictures")
     origin = {
-        "source": os.path.normpath(Path(source).absolute()), "split": split, "side": side, "reader": reader,
+        "source": str(absolute_path(Path(source))), "split": split, "side": side, "reader": reader,
         "space": space, "box": None if box is None else [float(value) for value in box],
     }  # fmt: skip
     return replace(_joined(pictures, recording.points, scene_from_world, scene, alpha, skipped), origin=origin)

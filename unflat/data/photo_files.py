@@ -90,7 +90,7 @@ def _listed(source: Source) -> tuple[str, Path, list[Path]]:
     """The source in words, the folder that names are given below, and absolute paths of its pictures and videos."""
     if not isinstance(source, str | Path):
         return _of_list([Path(path) for path in source])
-    path = _absolute(Path(source))
+    path = absolute_path(Path(source))
     if path.is_dir():
         return f"the folder {source}", path, _pictures_below(path)
     if path.is_file():
@@ -105,7 +105,7 @@ def _listed(source: Source) -> tuple[str, Path, list[Path]]:
 def _of_list(paths: list[Path]) -> tuple[str, Path, list[Path]]:
     if not paths:
         raise PhotosError("the list of photos is empty: give at least one file")
-    absolute = [_absolute(path) for path in paths]
+    absolute = [absolute_path(path) for path in paths]
     missing = [str(path) for path in absolute if not path.is_file()]
     if missing:
         shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
@@ -113,7 +113,7 @@ def _of_list(paths: list[Path]) -> tuple[str, Path, list[Path]]:
     return f"the list of {len(paths)} files", Path(os.path.commonpath([path.parent for path in absolute])), absolute
 
 
-def _absolute(path: Path) -> Path:
+def absolute_path(path: Path) -> Path:
     """Without `..`, but with links as they are: their names are the user's names."""
     return Path(os.path.normpath(path.expanduser().absolute()))
 

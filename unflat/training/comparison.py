@@ -164,6 +164,8 @@ def _suited(name: str, experiment: str, capture: Capture) -> Experiment:
 def _changed(name: str, experiment: str, capture: Capture, folder: Path) -> list[str]:
     """Why the run in a folder cannot go on: settings that are others by now, or that it cannot be read. Nothing where
     there is none, or where the method could not begin anew, which is told when it is trained."""
+    if not checkpoint.checkpoints(folder):
+        return []
     try:
         suited = _suited(name, experiment, capture)
         method = build(suited.method, suited.config, capture.extent, suited.training.seed)

@@ -9,36 +9,29 @@ learned how it looks (what hides a place from a camera is not asked). Colours ho
 from collections.abc import Callable
 from dataclasses import replace
 
-import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
-from unflat.geometry.cameras import Pinhole
 from unflat.geometry.meshes import Mesh, SurfacePoints, triangle_areas, vertex_normals
+from unflat.outputs.atlas import filled, texels_of, unit, unwrapped
 from unflat.outputs.mesh import vertex_colours
-from unflat.outputs.surfaces import decimated, library
-from unflat.rendering.mesh import interpolate, rasterise, sample_texture
+from unflat.outputs.surfaces import decimated
+from unflat.rendering.mesh import sample_texture
 
 Colour = Callable[[Float[Tensor, "n 3"], Float[Tensor, "n 3"]], Float[Tensor, "n 3"]]
 """colour in [0, 1] of points, seen in unit directions that lead from the eye to the point"""
 
-SPREAD = 100.0
-"""side of the box that xatlas gets a mesh in: it drops triangles whose area is under 1e-7 of its unit's square"""
 PIECE = 2**14
 """points asked for at once"""
 FACED = 3
 """cameras whose directions are averaged"""
-PADDING = 4
-"""texels that xatlas leaves between the atlas's charts, each filled with the colour of the nearest chart"""
-FINE = 2
-"""places a texel at which an edge of a chart is looked at"""
 
 
 def coloured(mesh: Mesh, colour: Colour, views: Float[Tensor, "k 3"] | None = None) -> Mesh:
     """With the field's colour at every vertex. `views` are positions of cameras, in the frame of mesh and field."""
     normals = _normals(mesh)
-    colours = _seen(mesh.vertices, normals, colour, views)
+    colours = seen_colours(mesh.vertices, normals, colour, views)
     return replace(mesh, normals=normals, colours=colours, uv=None, texture=None)
 
 
@@ -51,21 +44,20 @@ def textured(
 ) -> Mesh:
     """With the field's colours in a texture whose longer side has `side` texels.
 
-    A mesh of more than `triangles` triangles is decimated to that many first, since xatlas, which unwraps it, takes
-    half a second for 7,000 and 10 to 30 for 70,000. The texture keeps the detail that the mesh loses: a texel shows the
-    field where the decimated surface is. Vertices are split at the seams of the charts. Texels outside all charts have
-    the colour of the nearest one inside, so that no lookup, bilinear or from a smaller picture, meets a colour from
-    nowhere.
+    A mesh of more than `triangles` triangles is decimated to that many first. The texture keeps the detail that the
+    mesh loses: a texel shows the field where the decimated surface is. Vertices are split at the seams of the charts.
+    Texels outside all charts have the colour of the nearest one inside, so that no lookup, bilinear or from a smaller
+    picture, meets a colour from nowhere.
     """
     if side < 1 or len(mesh.triangles) == 0:
         raise ValueError(
             f"cannot make a texture of {side} texels for {len(mesh.triangles)} triangles: give one of each"
         )
-    mesh, width, height = _unwrapped(decimated(mesh, triangles), side)
-    places, there = _texels(mesh, width, height)
+    mesh, width, height = unwrapped(decimated(mesh, triangles), side)
+    places, there = texels_of(mesh, width, height)
     texture = mesh.vertices.new_zeros(height, width, 3)
-    texture[there] = _seen(places[there][:, :3], places[there][:, 3:], colour, views)
-    return replace(mesh, texture=_filled(texture, there))
+    texture[there] = seen_colours(places[there][:, :3], places[there][:, 3:], colour, views)
+    return replace(mesh, texture=filled(texture, there))
 
 
 def points_of(mesh: Mesh, count: int | None = None, seed: int = 0) -> SurfacePoints:
@@ -95,18 +87,14 @@ def points_of(mesh: Mesh, count: int | None = None, seed: int = 0) -> SurfacePoi
         colours = sample_texture(mesh.texture, drawn(mesh.uv))
     elif colours is not None:
         colours = drawn(colours)
-    return SurfacePoints(drawn(mesh.vertices), _unit(drawn(normals)), colours)
+    return SurfacePoints(drawn(mesh.vertices), unit(drawn(normals)), colours)
 
 
 def _normals(mesh: Mesh) -> Float[Tensor, "v 3"]:
     return vertex_normals(mesh.vertices, mesh.triangles) if mesh.normals is None else mesh.normals
 
 
-def _unit(vectors: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
-    return vectors / vectors.norm(dim=-1, keepdim=True).clamp_min(1e-12)
-
-
-def _seen(
+def seen_colours(
     points: Float[Tensor, "n 3"], normals: Float[Tensor, "n 3"], colour: Colour, views: Float[Tensor, "k 3"] | None
 ) -> Float[Tensor, "n 3"]:
     """What the field shows at points of the surface."""
@@ -140,67 +128,4 @@ def _directions(
     sight = points[:, None] - views[index]
     chosen = (sight / sight.norm(dim=-1, keepdim=True).clamp_min(1e-12)).where(cosine[..., None] > 0, 0)
     mean = chosen.sum(1)
-    return _unit(torch.where(mean.norm(dim=-1, keepdim=True) > 1e-6, mean, -normals))
-
-
-def _unwrapped(mesh: Mesh, side: int) -> tuple[Mesh, int, int]:
-    """The mesh with uv of an atlas, its vertices split at seams; width and height of a texture that suits it."""
-    xatlas = library("xatlas", "a texture")
-    atlas, pack = xatlas.Atlas(), xatlas.PackOptions()
-    pack.resolution, pack.padding = side, PADDING
-    low, high = mesh.vertices.amin(0), mesh.vertices.amax(0)
-    vertices = (mesh.vertices - low) * (SPREAD / (high - low).max().clamp_min(1e-30))
-    atlas.add_mesh(vertices.cpu().numpy().astype(np.float32), mesh.triangles.cpu().numpy().astype(np.uint32))
-    atlas.generate(xatlas.ChartOptions(), pack)
-    source, triangles, uv = atlas[0]
-    index = torch.from_numpy(source.astype(np.int64)).to(mesh.triangles.device)
-    texels = side / max(atlas.width, atlas.height)
-    split = Mesh(
-        mesh.vertices[index],
-        torch.from_numpy(triangles.astype(np.int32)).to(mesh.triangles.device),
-        normals=_normals(mesh)[index],
-        uv=torch.from_numpy(uv).to(mesh.vertices),
-    )
-    return split, max(round(atlas.width * texels), 1), max(round(atlas.height * texels), 1)
-
-
-def _texels(mesh: Mesh, width: int, height: int) -> tuple[Float[Tensor, "h w 6"], Bool[Tensor, "h w"]]:
-    """Place and normal of the surface at every texel, and where there is any.
-
-    It is that at the texel's centre. At the edge of a chart, or in a narrow one, the centre may lie off it; then it is
-    the mean along the edges of triangles that run through the texel.
-    """
-    assert mesh.uv is not None and mesh.normals is not None
-    flat = Pinhole(1.0, 1.0, 0.0, 0.0, width, height)  # at z = 1: pixel coordinates are x and y
-    corners = mesh.uv * mesh.uv.new_tensor([width, height])
-    values = torch.cat([mesh.vertices, mesh.normals], -1)
-    seen = rasterise(torch.cat([corners, torch.ones_like(corners[:, :1])], -1)[None], mesh.triangles, flat)
-    places, there = interpolate(seen, mesh.triangles, values[None])[0], seen.triangle[0] >= 0
-    ends = torch.cat([mesh.triangles[:, [0, 1]], mesh.triangles[:, [1, 2]], mesh.triangles[:, [2, 0]]]).long()
-    spots = _along(torch.cat([corners, values], -1), torch.unique(ends.sort(-1).values, dim=0))
-    column, row = spots[:, 0].long().clamp(0, width - 1), spots[:, 1].long().clamp(0, height - 1)
-    total = values.new_zeros(height * width, 7).index_add(
-        0, row * width + column, torch.cat([spots[:, 2:], torch.ones_like(spots[:, :1])], -1)
-    )
-    mean, touched = total[:, :6] / total[:, 6:].clamp_min(1), total[:, 6] > 0
-    places = places.where(there[..., None], mean.view(height, width, 6))
-    normals = _unit(places[..., 3:].flatten(0, 1)).view(height, width, 3)
-    return torch.cat([places[..., :3], normals], -1), there | touched.view(height, width)
-
-
-def _along(corners: Float[Tensor, "v c"], ends: Int[Tensor, "e 2"]) -> Float[Tensor, "n c"]:
-    """Places along edges, whose first two coordinates are counted in texels: some a texel, and both ends."""
-    first, last = corners[ends].unbind(1)
-    steps = ((last - first)[:, :2].abs().amax(-1) * FINE).ceil().long().clamp_min(1)
-    edge = torch.arange(len(ends), device=ends.device).repeat_interleave(steps + 1)
-    begins = (steps + 1).cumsum(0) - steps - 1
-    step = torch.arange(len(edge), device=ends.device) - begins[edge]
-    return first[edge].lerp(last[edge], (step / steps[edge])[:, None].to(corners))
-
-
-def _filled(texture: Float[Tensor, "h w 3"], there: Bool[Tensor, "h w"]) -> Float[Tensor, "h w 3"]:
-    """Every other texel with the colour of the nearest that has one."""
-    measure = library("scipy.ndimage", "a texture")
-    rows, columns = measure.distance_transform_edt(~there.cpu().numpy(), return_distances=False, return_indices=True)
-    nearest = (torch.from_numpy(rows).long(), torch.from_numpy(columns).long())
-    return texture[nearest[0].to(texture.device), nearest[1].to(texture.device)]
+    return unit(torch.where(mean.norm(dim=-1, keepdim=True) > 1e-6, mean, -normals))

@@ -1,0 +1,141 @@
+"""The photos of a capture as the texture of a surface.
+
+Every texel takes its colour from the few photos that see its point best: squarely, from near, and well inside of
+outlines (`sights`). Weights are soft, so that no seam shows where one photo takes over from another, and steep, since a
+mean of many photos is blurred by whatever is a little off. Where no photo sees a point the field's colour stands in. A
+photo that says something else than the others at a texel, as one with a gloss or a passer-by does, counts little there.
+"""
+
+import math
+from dataclasses import replace
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn.functional import grid_sample
+
+from unflat.data.kinds import Capture
+from unflat.geometry.meshes import Mesh, triangle_areas
+from unflat.outputs.atlas import filled, texels_of, unwrapped
+from unflat.outputs.baking import Colour, seen_colours
+from unflat.outputs.sights import OPAQUE, Sight, looked_at, sight_of, smooth_step, trusted
+
+BEST = 5
+"""photos that are blended at a texel; one more is kept, and its weight taken off theirs, so that none leaves at once"""
+SQUARELY = (0.26, 0.45)
+"""cosine between normal and line of sight from which a photo counts, and from which it counts fully"""
+STEEP = 3.0
+"""power of the pixels that a photo has for a piece of surface, in its weight"""
+SURE = (0.05, 0.5)
+"""trust of the best photo at which the field stands in, and at which it is no longer asked"""
+ODD = 0.08
+"""by which a colour may differ from what most photos say, as they do among each other, before it counts half"""
+PIECE = 2**16
+"""texels blended at once"""
+
+
+def photo_textured(mesh: Mesh, capture: Capture, colour: Colour, side: int = 1024) -> Mesh:
+    """The mesh with the photos as a texture whose longer side has `side` texels.
+
+    `mesh` is in the scene's frame, its triangles facing outwards; its vertices are split at the seams of the texture's
+    charts, its triangles stay in their order. `colour` is the field's, as `baking.textured` takes it. Photos are laid
+    down one by one: beside one photo, about 100 bytes a texel are held. ValueError for no texels or no triangles.
+    """
+    if side < 1 or len(mesh.triangles) == 0:
+        raise ValueError(
+            f"cannot make a texture of {side} texels for {len(mesh.triangles)} triangles: give one of each"
+        )
+    flat, width, height = unwrapped(mesh, side)
+    places, there = texels_of(flat, width, height)
+    points, normals = places[there].split(3, -1)
+    texel = math.sqrt(float(triangle_areas(mesh).sum()) / max(len(points), 1))
+    best = _Best.none(len(points))
+    for index in range(len(capture)):
+        sight = sight_of(mesh, capture, index, _shrink(capture, index, points, texel))
+        best.lay(*_gathered(sight, points, normals))
+    colours = best.blended()
+    unsure = (best.trust < SURE[1]).nonzero()[:, 0]
+    eyes = torch.from_numpy(capture.viewpoints.centres).float()
+    own = seen_colours(points[unsure], normals[unsure], colour, eyes)
+    colours[unsure] = own.lerp(colours[unsure], smooth_step(best.trust[unsure], *SURE)[:, None])
+    texture = points.new_zeros(height, width, 3)
+    texture[there] = colours
+    return replace(flat, texture=filled(texture, there))
+
+
+class _Gathered(NamedTuple):
+    """What one photo says of some texels."""
+
+    index: Int[Tensor, "m"]
+    colour: Float[Tensor, "m 3"]
+    weight: Float[Tensor, "m"]
+    trust: Float[Tensor, "m"]
+
+
+class _Best(NamedTuple):
+    """The best photos of every texel."""
+
+    weights: Float[Tensor, "n k"]
+    colours: Float[Tensor, "n k 3"]
+    trust: Float[Tensor, "n"]
+    """of the one that is trusted most"""
+
+    @staticmethod
+    def none(count: int) -> "_Best":
+        kept = BEST + 1
+        return _Best(torch.zeros(count, kept), torch.zeros(count, kept, 3), torch.zeros(count))
+
+    def lay(self, index: Int[Tensor, "m"], colour: Tensor, weight: Tensor, trust: Tensor) -> None:
+        """Another photo, over the one that was worst so far."""
+        self.trust[index] = torch.maximum(self.trust[index], trust)
+        least, slot = self.weights[index].min(1)
+        better = weight > least
+        at = index[better], slot[better]
+        self.weights[at], self.colours[at] = weight[better], colour[better]
+
+    def blended(self) -> Float[Tensor, "n 3"]:
+        """Their colours; black where there is no photo."""
+        parts = zip(self.weights.split(PIECE), self.colours.split(PIECE), strict=True)
+        return torch.cat([_blended(weights, colours) for weights, colours in parts] or [torch.zeros(0, 3)])
+
+
+def _blended(weights: Float[Tensor, "n k"], colours: Float[Tensor, "n k 3"]) -> Float[Tensor, "n 3"]:
+    """The mean by weights less the least one of each row, odd colours counting less."""
+    full = weights - weights.amin(1, keepdim=True)
+    shares = full / full.sum(1, keepdim=True).clamp_min(1e-30)
+    middle = _median(shares, colours)
+    for _ in range(2):
+        odd = (colours - middle[:, None]).square().sum(-1) / (3 * ODD**2)
+        kept = shares / (1 + odd.square())
+        middle = (kept[..., None] * colours).sum(1) / kept.sum(1, keepdim=True).clamp_min(1e-30)
+    return middle
+
+
+def _median(shares: Float[Tensor, "n k"], colours: Float[Tensor, "n k 3"]) -> Float[Tensor, "n 3"]:
+    """Of each channel, by weight: half of it lies to either side."""
+    ordered, order = colours.sort(1)
+    below = shares[..., None].expand_as(colours).gather(1, order).cumsum(1)
+    place = (below >= 0.5 * below[:, -1:]).int().argmax(1, keepdim=True)
+    return ordered.gather(1, place)[:, 0]
+
+
+def _shrink(capture: Capture, index: int, points: Float[Tensor, "n 3"], texel: float) -> float:
+    """How many times smaller a photo is used: where several of its pixels fall into a texel, one would say too
+    little."""
+    middle = points.mean(0) - torch.from_numpy(capture.viewpoints.centres[index]).to(points)
+    return max(1.0, texel * capture.pinholes[index].fx / float(middle.norm().clamp_min(1e-12)))
+
+
+def _gathered(sight: Sight, points: Float[Tensor, "n 3"], normals: Float[Tensor, "n 3"]) -> _Gathered:
+    """What a photo says of the points that it sees."""
+    seen = looked_at(sight, points, normals)
+    trust = trusted(sight, seen) * smooth_step(seen.cosine, *SQUARELY)
+    kept = trust > 0
+    picture = sight.picture.permute(2, 0, 1)[None]
+    found = grid_sample(picture, seen.place[kept][None, None], "bicubic", "border", align_corners=False)[0, :, 0].T
+    opacity = found[:, 3:]
+    colour = (found[:, :3] / opacity.clamp_min(OPAQUE)).clamp(0, 1)
+    cosine, depth, trust = seen.cosine[kept], seen.depth[kept], trust[kept]
+    pixels = cosine * (sight.camera.fx / depth) ** 2 / (sight.camera.width * sight.camera.height)
+    return _Gathered(seen.index[kept], colour, trust * pixels**STEEP, trust)

@@ -70,10 +70,10 @@ def solidity(mesh: Mesh) -> Solidity:
     low, high = edges.linked(np.arange(len(edges.order) - 1)[np.diff(edges.group) == 0])
     fan = _components(3 * int(whole.sum()), low, high)
     fans = np.bincount(triangles[whole].reshape(-1)[np.unique(fan)])
-    two = edges.count == 2
+    two = edges.halves == 2
     return Solidity(
-        open_edges=int((edges.count == 1).sum()),
-        crowded_edges=int((edges.count > 2).sum()),
+        open_edges=int((edges.halves == 1).sum()),
+        crowded_edges=int((edges.halves > 2).sum()),
         turned_edges=int((two & (edges.upwards != 1)).sum()),
         pinched_vertices=int((fans > 1).sum()),
         collapsed_triangles=int((~whole).sum()),
@@ -133,8 +133,8 @@ class _Edges(NamedTuple):
     """half-edges, edge by edge"""
     group: Int[np.ndarray, "h"]
     """the edge that each of `order` belongs to"""
-    count: Int[np.ndarray, "e"]
-    """half-edges of each edge"""
+    halves: Int[np.ndarray, "e"]
+    """how many half-edges each edge has"""
     upwards: Int[np.ndarray, "e"]
     """how many of them run from the vertex of the lower number to the other"""
 
@@ -201,11 +201,11 @@ def _partners(triangles: Int[np.ndarray, "t 3"], places: Float[np.ndarray, "v 3"
     """For every half-edge the one that its triangle is joined to there; -1 where there is none."""
     edges = _Edges.of(triangles)
     partner = np.full(3 * len(triangles), -1)
-    first = np.concatenate([[0], edges.count.cumsum()])[:-1]
-    one, other = edges.order[first[edges.count == 2]], edges.order[first[edges.count == 2] + 1]
+    first = np.concatenate([[0], edges.halves.cumsum()])[:-1]
+    one, other = edges.order[first[edges.halves == 2]], edges.order[first[edges.halves == 2] + 1]
     partner[one], partner[other] = other, one
-    for edge in np.flatnonzero(edges.count > 2):
-        for back, ahead in _around(triangles, places, edges.order[first[edge] : first[edge] + edges.count[edge]]):
+    for edge in np.flatnonzero(edges.halves > 2):
+        for back, ahead in _around(triangles, places, edges.order[first[edge] : first[edge] + edges.halves[edge]]):
             partner[back], partner[ahead] = ahead, back
     return partner
 
@@ -260,10 +260,11 @@ def _separate_edges(
     rows, spots, mates = triangles.tolist(), list(places), partner.tolist()
     for _ in range(ROUNDS):
         edges = _Edges.of(np.array(rows, np.int64).reshape(-1, 3))
-        crowded = edges.count[edges.group] > 2
+        crowded = edges.halves[edges.group] > 2
         if not crowded.any():
             break
-        spared, used = {}, set()
+        spared: dict[int, int] = {}
+        used: set[int] = set()
         for half, edge in zip(edges.order[crowded].tolist(), edges.group[crowded].tolist(), strict=True):
             mate, between = mates[half], {half // 3, mates[half] // 3}
             if mate < 0 or spared.setdefault(edge, min(half, mate)) == min(half, mate) or used & between:

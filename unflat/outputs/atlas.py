@@ -38,10 +38,11 @@ def unwrapped(mesh: Mesh, side: int) -> tuple[Mesh, int, int]:
     for vertex, corners in used:
         atlas.add_mesh(vertices[vertex], corners.reshape(-1, 3).astype(np.uint32))
     atlas.generate(xatlas.ChartOptions(), pack)
-    source, new, uv = [], np.empty((len(triangles), 3), np.int32), []
+    source: list[np.ndarray] = []
+    new, uv = np.empty((len(triangles), 3), np.int32), []
     for number, (piece, (vertex, _)) in enumerate(zip(pieces, used, strict=True)):
         of_vertex, new_triangles, places = atlas[number]
-        new[piece] = new_triangles.astype(np.int32) + sum(map(len, source))
+        new[piece] = new_triangles.astype(np.int32) + sum(len(one) for one in source)
         source.append(vertex[of_vertex.astype(np.int64)])
         uv.append(places)
     index = torch.from_numpy(np.concatenate(source)).to(mesh.triangles.device)

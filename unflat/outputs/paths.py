@@ -55,7 +55,7 @@ def orbit(views: Viewpoints, scene: Scene, frames: int, side: int | None = None)
     high = high.clip(-UPRIGHT, UPRIGHT)
     around = np.stack([np.cos(high) * np.cos(turn), np.cos(high) * np.sin(turn), np.sin(high)], 1)
     inwards = float(np.median((views.forward * -offset).sum(1))) >= 0
-    return _named(_looking(middle + far[:, None] * around, -around if inwards else around), camera)
+    return _named(looking(middle + far[:, None] * around, -around if inwards else around), camera)
 
 
 def _around(
@@ -85,7 +85,7 @@ def _spiral(views: Viewpoints, frames: int) -> Float[np.ndarray, "n 4 4"]:
     places = mean + np.stack([wide * np.cos(turn), tall * np.sin(turn), np.zeros(frames)], 1)
     focus = np.array([mean[0], mean[1], FOCUS])
     sight = focus - places
-    return _looking(places, sight / np.linalg.norm(sight, axis=1, keepdims=True), down=(0.0, 1.0, 0.0))
+    return looking(places, sight / np.linalg.norm(sight, axis=1, keepdims=True), down=(0.0, 1.0, 0.0))
 
 
 def along(views: Viewpoints, frames: int, side: int | None = None) -> Viewpoints:
@@ -188,7 +188,7 @@ def _named(poses: Float[np.ndarray, "n 4 4"], camera: Pinhole) -> Viewpoints:
     return Viewpoints([camera] * len(poses), poses, tuple(f"{number:04d}" for number in range(len(poses))))
 
 
-def _looking(
+def looking(
     places: Float[np.ndarray, "n 3"],
     forward: Float[np.ndarray, "n 3"],
     down: tuple[float, float, float] = (0.0, 0.0, -1.0),

@@ -48,7 +48,7 @@ def photo_textured(mesh: Mesh, capture: Capture, colour: Colour, side: int = 102
         )
     flat, width, height = unwrapped(mesh, side)
     places, there = texels_of(flat, width, height)
-    points, normals = places[there].split(3, -1)
+    points, normals = places[there][:, :3], places[there][:, 3:]
     texel = math.sqrt(float(triangle_areas(mesh).sum()) / max(len(points), 1))
     best = _Best.none(len(points))
     for index in range(len(capture)):
@@ -67,7 +67,7 @@ def photo_textured(mesh: Mesh, capture: Capture, colour: Colour, side: int = 102
 class _Gathered(NamedTuple):
     """What one photo says of some texels."""
 
-    index: Int[Tensor, "m"]
+    which: Int[Tensor, "m"]
     colour: Float[Tensor, "m 3"]
     weight: Float[Tensor, "m"]
     trust: Float[Tensor, "m"]
@@ -86,18 +86,21 @@ class _Best(NamedTuple):
         kept = BEST + 1
         return _Best(torch.zeros(count, kept), torch.zeros(count, kept, 3), torch.zeros(count))
 
-    def lay(self, index: Int[Tensor, "m"], colour: Tensor, weight: Tensor, trust: Tensor) -> None:
+    def lay(self, which: Int[Tensor, "m"], colour: Tensor, weight: Tensor, trust: Tensor) -> None:
         """Another photo, over the one that was worst so far."""
-        self.trust[index] = torch.maximum(self.trust[index], trust)
-        least, slot = self.weights[index].min(1)
+        self.trust[which] = torch.maximum(self.trust[which], trust)
+        least, slot = self.weights[which].min(1)
         better = weight > least
-        at = index[better], slot[better]
+        at = which[better], slot[better]
         self.weights[at], self.colours[at] = weight[better], colour[better]
 
     def blended(self) -> Float[Tensor, "n 3"]:
         """Their colours; black where there is no photo."""
-        parts = zip(self.weights.split(PIECE), self.colours.split(PIECE), strict=True)
-        return torch.cat([_blended(weights, colours) for weights, colours in parts] or [torch.zeros(0, 3)])
+        colours = torch.zeros(len(self.weights), 3)
+        for first in range(0, len(colours), PIECE):
+            part = slice(first, first + PIECE)
+            colours[part] = _blended(self.weights[part], self.colours[part])
+        return colours
 
 
 def _blended(weights: Float[Tensor, "n k"], colours: Float[Tensor, "n k 3"]) -> Float[Tensor, "n 3"]:
@@ -138,4 +141,4 @@ def _gathered(sight: Sight, points: Float[Tensor, "n 3"], normals: Float[Tensor,
     colour = (found[:, :3] / opacity.clamp_min(OPAQUE)).clamp(0, 1)
     cosine, depth, trust = seen.cosine[kept], seen.depth[kept], trust[kept]
     pixels = cosine * (sight.camera.fx / depth) ** 2 / (sight.camera.width * sight.camera.height)
-    return _Gathered(seen.index[kept], colour, trust * pixels**STEEP, trust)
+    return _Gathered(seen.which[kept], colour, trust * pixels**STEEP, trust)

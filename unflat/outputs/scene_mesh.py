@@ -167,17 +167,16 @@ def painted(method: Method, mesh: Mesh, views: Viewpoints, *, texture: int = 0, 
     or, if `texture` is 0, at its vertices. With `triangles` it is decimated to about that many first; with a texture to
     7,000 unless said otherwise."""
     eyes = torch.from_numpy(views.centres).float()
-
-    low, high = mesh.vertices.amin(0), mesh.vertices.amax(0)
-    colour = _short_rays(method, float((high - low).max()) / FIELD_CELLS)
+    colour = field_colour(method, mesh)
     if texture:
         return textured(mesh, colour, texture, eyes, SPENT if triangles is None else triangles)
     return coloured(mesh if triangles is None else decimated(mesh, triangles), colour, eyes)
 
 
-def _short_rays(method: Method, cell: float) -> Colour:
-    """What is seen of a surface: rays of a few cells through its points are composited, since a field has its colours
-    where its density is, which is not just where the surface was put."""
+def field_colour(method: Method, mesh: Mesh) -> Colour:
+    """What is seen of a surface in the scene's frame: rays of a few cells through its points are composited, since a
+    field has its colours where its density is, which is not just where the surface was put."""
+    cell = float((mesh.vertices.amax(0) - mesh.vertices.amin(0)).max()) / FIELD_CELLS
     steps = torch.linspace(-THROUGH, THROUGH, 4 * round(THROUGH) + 1) * cell
     step = float(steps[1] - steps[0])
 

@@ -58,8 +58,8 @@ class Sight(NamedTuple):
 class Seen(NamedTuple):
     """Some points, as one camera sees them; those that face away from it or lie beside its picture are left out."""
 
-    index: Int[Tensor, "m"]
-    """which points"""
+    which: Int[Tensor, "m"]
+    """of the points"""
     place: Float[Tensor, "m 2"]
     """in the picture, from -1 to 1, as torch's `grid_sample` takes it"""
     cosine: Float[Tensor, "m"]
@@ -126,7 +126,7 @@ def cameras_that_see(surface: Mesh, capture: Capture) -> Int[Tensor, "t"]:
     for index in range(len(capture)):
         sight = sight_of(surface, capture, index)
         seen = looked_at(sight, points, normals)
-        at = seen.index[unhidden(sight, seen)] // len(weights)
+        at = seen.which[unhidden(sight, seen)] // len(weights)
         count += torch.bincount(at, minlength=len(corners)) >= 2
     return count
 

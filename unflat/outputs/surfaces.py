@@ -20,6 +20,7 @@ from torch import Tensor
 
 from unflat.geometry.depth import cross
 from unflat.geometry.meshes import Mesh, only, triangle_areas, vertex_normals
+from unflat.geometry.solids import mended
 
 Box = Sequence[float]
 """least x, y, z, then largest, as `Scene.box`"""
@@ -144,6 +145,7 @@ def _parts(mesh: Mesh) -> tuple[Int[Tensor, "t"], int]:
 def decimated(mesh: Mesh, triangles: int) -> Mesh:
     """About so many triangles, where they matter most (quadric errors), with normals of their own.
 
+    A solid stays one: where edges collapse so that sheets of the surface meet, they are taken apart (`mended`).
     Colours, uv and texture are dropped, since they belong to vertices that are gone: colour or texture the result. A
     mesh with no more triangles than that is returned as it is.
     """
@@ -159,7 +161,7 @@ def decimated(mesh: Mesh, triangles: int) -> Mesh:
     points, faces = simplification.simplify(points, faces, target_count=triangles)
     vertices = torch.from_numpy(np.asarray(points, np.float32)).to(low) / scale + low
     kept = torch.from_numpy(np.asarray(faces, np.int32)).to(mesh.triangles)
-    return replace(Mesh(vertices, kept), normals=vertex_normals(vertices, kept))
+    return mended(replace(Mesh(vertices, kept), normals=vertex_normals(vertices, kept)))
 
 
 def library(name: str, purpose: str) -> Any:

@@ -4,6 +4,7 @@ Every texel takes its colour from the few photos that see its point best: square
 outlines (`sights`). Weights are soft, so that no seam shows where one photo takes over from another, and steep, since a
 mean of many photos is blurred by whatever is a little off. Where no photo sees a point the field's colour stands in. A
 photo that says something else than the others at a texel, as one with a gloss or a passer-by does, counts little there.
+Photos that are brighter, darker or otherwise tinted than the others all over are brought to what they agree on first.
 """
 
 import math
@@ -27,12 +28,22 @@ SQUARELY = (0.26, 0.45)
 """cosine between normal and line of sight from which a photo counts, and from which it counts fully"""
 STEEP = 3.0
 """power of the pixels that a photo has for a piece of surface, in its weight"""
-SURE = (0.05, 0.5)
+SURE = (0.02, 0.1)
 """trust of the best photo at which the field stands in, and at which it is no longer asked"""
 ODD = 0.08
 """by which a colour may differ from what most photos say, as they do among each other, before it counts half"""
 PIECE = 2**16
 """texels blended at once"""
+SPOTS, SMALL = 4000, 256
+"""texels at which photos are compared with each other, and the longer side of the photos that are"""
+SHARED = 50
+"""of them that a photo has to see, or it is left as it is"""
+TELLING = (0.04, 0.96)
+"""colours that tell how bright a photo is: neither noise nor cut off"""
+ROUNDS = 10
+"""in which photos and texels are fitted to each other in turn"""
+ALIKE = 0.01
+"""share by which photos may differ, and are left as they are; taken off what they are changed by"""
 
 
 def photo_textured(mesh: Mesh, capture: Capture, colour: Colour, side: int = 1024) -> Mesh:
@@ -50,10 +61,11 @@ def photo_textured(mesh: Mesh, capture: Capture, colour: Colour, side: int = 102
     places, there = texels_of(flat, width, height)
     points, normals = places[there][:, :3], places[there][:, 3:]
     texel = math.sqrt(float(triangle_areas(mesh).sum()) / max(len(points), 1))
+    gains = _gains(mesh, capture, points, normals)
     best = _Best.none(len(points))
     for index in range(len(capture)):
         sight = sight_of(mesh, capture, index, _shrink(capture, index, points, texel))
-        best.lay(*_gathered(sight, points, normals))
+        best.lay(*_gathered(sight, points, normals, gains[index]))
     colours = best.blended()
     unsure = (best.trust < SURE[1]).nonzero()[:, 0]
     eyes = torch.from_numpy(capture.viewpoints.centres).float()
@@ -130,15 +142,43 @@ def _shrink(capture: Capture, index: int, points: Float[Tensor, "n 3"], texel: f
     return max(1.0, texel * capture.pinholes[index].fx / float(middle.norm().clamp_min(1e-12)))
 
 
-def _gathered(sight: Sight, points: Float[Tensor, "n 3"], normals: Float[Tensor, "n 3"]) -> _Gathered:
-    """What a photo says of the points that it sees."""
+def _gains(
+    mesh: Mesh, capture: Capture, points: Float[Tensor, "n 3"], normals: Float[Tensor, "n 3"]
+) -> Float[Tensor, "k 3"]:
+    """What the colours of each photo are multiplied by, so that photos agree: 1 in the geometric mean.
+
+    Logarithms of what they say at some texels are a sum of the photo's and the texel's; both are fitted by medians in
+    turn, which what only some photos show, such as a gloss, does not move.
+    """
+    spots = torch.linspace(0, len(points) - 1, min(SPOTS, len(points))).long()
+    said = torch.full((len(capture), len(spots), 3), torch.nan)
+    for index, pinhole in enumerate(capture.pinholes):
+        sight = sight_of(mesh, capture, index, max(1.0, max(pinhole.width, pinhole.height) / SMALL))
+        found = _gathered(sight, points[spots], normals[spots], torch.ones(3))
+        telling = (found.trust > 0.5) & ((found.colour > TELLING[0]) & (found.colour < TELLING[1])).all(1)
+        said[index, found.which[telling]] = found.colour[telling].log()
+    shared = (~said.isnan()).sum(0) >= 2
+    said = said.where(shared, torch.nan)
+    enough = (~said.isnan()).sum(1) >= SHARED
+    photo = torch.zeros(len(capture), 3)
+    for _ in range(ROUNDS):
+        texel = (said - photo[:, None]).nanmedian(0).values
+        photo = (said - texel).nanmedian(1).values.where(enough, 0).nan_to_num(0.0)
+    photo = photo - photo.mean(0)
+    return (photo.sign() * (ALIKE - photo.abs()).clamp_max(0)).where(enough, 0).exp()
+
+
+def _gathered(
+    sight: Sight, points: Float[Tensor, "n 3"], normals: Float[Tensor, "n 3"], gain: Float[Tensor, "3"]
+) -> _Gathered:
+    """What a photo says of the points that it sees, its colours multiplied by `gain`."""
     seen = looked_at(sight, points, normals)
     trust = trusted(sight, seen) * smooth_step(seen.cosine, *SQUARELY)
     kept = trust > 0
     picture = sight.picture.permute(2, 0, 1)[None]
     found = grid_sample(picture, seen.place[kept][None, None], "bicubic", "border", align_corners=False)[0, :, 0].T
     opacity = found[:, 3:]
-    colour = (found[:, :3] / opacity.clamp_min(OPAQUE)).clamp(0, 1)
+    colour = (found[:, :3] / opacity.clamp_min(OPAQUE) * gain).clamp(0, 1)
     cosine, depth, trust = seen.cosine[kept], seen.depth[kept], trust[kept]
     pixels = cosine * (sight.camera.fx / depth) ** 2 / (sight.camera.width * sight.camera.height)
     return _Gathered(seen.which[kept], colour, trust * pixels**STEEP, trust)

@@ -24,8 +24,9 @@ from unflat.rendering.mesh import rasterise
 JUMP = 5.0
 """pixels (as lengths at the point) by which depth differs between neighbours where one part stands before another: that
 of a plane seen at 79 degrees"""
-FADE = 2
-"""pixels: trust grows from none beside an outline to full twice as far inside it"""
+FADE, LOOSE = 2, 0.1
+"""pixels: trust grows from none beside an outline to full twice as far inside it, but to so much within half of that:
+what is thin is never seen better"""
 OPAQUE = 0.5
 """opacity under which a pixel does not show the object"""
 BEHIND = (1.0, 2.5)
@@ -88,14 +89,14 @@ def sight_of(surface: Mesh, capture: Capture, index: int, shrink: float = 1.0) -
 
 def looked_at(sight: Sight, points: Float[Tensor, "n 3"], normals: Float[Tensor, "n 3"]) -> Seen:
     """The points that face the camera, and lie in its picture. What hides them is not asked here."""
-    to_eye = sight.centre - points
-    cosine = (to_eye * normals).sum(-1) / to_eye.norm(dim=-1).clamp_min(1e-12)
-    index = (cosine > GRAZING).nonzero()[:, 0]
-    local = sight.camera_from_scene.apply(points[index])
+    along = normals @ sight.centre - torch.linalg.vecdot(normals, points)
+    which = (along > 0).nonzero()[:, 0]
+    local = sight.camera_from_scene.apply(points[which])
+    cosine = along[which] / local.norm(dim=-1).clamp_min(1e-12)
     size = points.new_tensor([sight.camera.width, sight.camera.height])
     place = sight.camera.project(local) / size * 2 - 1
-    kept = (place.abs() < 1).all(-1) & ~_beyond(sight.camera, local)
-    return Seen(index[kept], place[kept], cosine[index[kept]], local[kept, 2])
+    kept = ((place.abs() < 1).all(-1) & ~_beyond(sight.camera, local) & (cosine > GRAZING)).nonzero()[:, 0]
+    return Seen(which[kept], place[kept], cosine[kept], local[kept, 2])
 
 
 def unhidden(sight: Sight, seen: Seen) -> Bool[Tensor, "m"]:
@@ -169,8 +170,13 @@ def _trust(depth: Float[Tensor, "h w"], usable: Bool[Tensor, "h w"], camera: Pin
         jump = ~((depth[one] - depth[other]).abs() * camera.fx < JUMP * torch.minimum(depth[one], depth[other]))
         bad[one] |= jump
         bad[other] |= jump
-    wide = max_pool2d(bad.float()[None, None], 2 * FADE + 1, 1, FADE)
-    trust = 1 - wide
-    for _ in range(FADE):  # means reach as far as the bad pixels were widened
-        trust = avg_pool2d(trust, 3, 1, 1, count_include_pad=False)
-    return trust[0, 0]
+    near, far = _from(bad, FADE // 2), _from(bad, FADE)
+    return LOOSE * near + (1 - LOOSE) * far
+
+
+def _from(bad: Bool[Tensor, "h w"], reach: int) -> Float[Tensor, "h w"]:
+    """0 on bad pixels, growing to 1 over twice `reach` pixels."""
+    good = 1 - max_pool2d(bad.float()[None, None], 2 * reach + 1, 1, reach)
+    for _ in range(reach):  # means reach as far as the bad pixels were widened
+        good = avg_pool2d(good, 3, 1, 1, count_include_pad=False)
+    return good[0, 0]

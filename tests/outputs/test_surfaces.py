@@ -13,6 +13,7 @@ from torch import Tensor
 
 from unflat.geometry.depth import cross
 from unflat.geometry.meshes import Mesh, triangle_areas
+from unflat.geometry.solids import solidity
 from unflat.outputs import surfaces
 from unflat.outputs.surfaces import decimated, level_of, library, surface_of, without_floaters
 
@@ -263,6 +264,17 @@ def test_decimation_leaves_a_mesh_that_is_small_enough() -> None:
     assert decimated(mesh, len(mesh.triangles)) is mesh
     with pytest.raises(ValueError, match="at least 1"):
         decimated(mesh, 0)
+
+
+def test_what_comes_out_is_a_solid_however_wild_the_field(generator: torch.Generator) -> None:
+    """At random signs every case of a cell comes up, the ambiguous ones too; decimation then lets sheets meet."""
+    waves = 25 * torch.randn(3, 40, generator=generator)
+    turns = 6.3 * torch.rand(40, generator=generator)
+    mesh = surface_of(lambda points: torch.sin(points @ waves + turns).sum(-1), CUBE, 24, 0.0)
+    assert solidity(mesh).solid
+    few = decimated(mesh, len(mesh.triangles) // 8)
+    assert solidity(few).solid and len(few.triangles) < len(mesh.triangles) // 4
+    assert solidity(without_floaters(few, 0.1)).solid
 
 
 def test_a_missing_library_is_named_with_what_to_install() -> None:

@@ -20,6 +20,11 @@ APART = 1e-3
 """what is taken apart is moved by this share of the way to its neighbours: programs weld vertices in one place"""
 ROUNDS = 8
 """of taking edges apart, each of which splits a triangle once at most"""
+NAMES = (
+    ("open edge", "open edges"), ("crowded edge", "crowded edges"), ("turned edge", "turned edges"),
+    ("pinched vertex", "pinched vertices"), ("collapsed triangle", "collapsed triangles"),
+)  # fmt: skip
+"""of what is counted, in its order: of one, of several"""
 
 
 class Solidity(NamedTuple):
@@ -44,21 +49,11 @@ class Solidity(NamedTuple):
 
     def __str__(self) -> str:
         """A clause: `solid`, or `not solid: 3 open edges, 1 pinched vertex`."""
-        faults = [
-            f"{count:,} {_plural(name.replace('_', ' '), count)}"
-            for name, count in zip(self._fields, self[:-1], strict=False)
-            if count
-        ]
+        counted = zip(self[:-1], NAMES, strict=True)
+        faults = [f"{count:,} {one if count == 1 else many}" for count, (one, many) in counted if count]
         if self.volume <= 0:
             faults.append(f"a volume of {self.volume:.3g}")
         return "solid" if not faults else f"not solid: {', '.join(faults)}"
-
-
-def _plural(name: str, count: float) -> str:
-    """`open edges`, or `open edge` if there is one."""
-    if count != 1:
-        return name
-    return "pinched vertex" if name == "pinched vertices" else name.removesuffix("s")
 
 
 def solidity(mesh: Mesh) -> Solidity:

@@ -155,8 +155,8 @@ def _gains(
     for index, pinhole in enumerate(capture.pinholes):
         sight = sight_of(mesh, capture, index, max(1.0, max(pinhole.width, pinhole.height) / SMALL))
         found = _gathered(sight, points[spots], normals[spots], torch.ones(3))
-        telling = (found.trust > 0.5) & ((found.colour > TELLING[0]) & (found.colour < TELLING[1])).all(1)
-        said[index, found.which[telling]] = found.colour[telling].log()
+        telling = (found.trust[:, None] > 0.5) & (found.colour > TELLING[0]) & (found.colour < TELLING[1])
+        said[index, found.which] = found.colour.log().where(telling, torch.nan)
     shared = (~said.isnan()).sum(0) >= 2
     said = said.where(shared, torch.nan)
     enough = (~said.isnan()).sum(1) >= SHARED
@@ -164,8 +164,10 @@ def _gains(
     for _ in range(ROUNDS):
         texel = (said - photo[:, None]).nanmedian(0).values
         photo = (said - texel).nanmedian(1).values.where(enough, 0).nan_to_num(0.0)
+    # a channel that tells nothing goes with the others
+    photo = torch.where(enough, photo, photo.where(enough, torch.nan).nanmean(1, keepdim=True).nan_to_num(0.0))
     photo = photo - photo.mean(0)
-    return (photo.sign() * (ALIKE - photo.abs()).clamp_max(0)).where(enough, 0).exp()
+    return (photo.sign() * (ALIKE - photo.abs()).clamp_max(0)).exp()
 
 
 def _gathered(

@@ -21,7 +21,7 @@ ELEVATION, STEEP = math.radians(20), math.radians(75)
 COLUMNS = 4
 FAR = 4.0
 """radii of the mesh, from its middle to the camera"""
-ROOM = 1.03
+ROOM = 1.06
 """of the mesh's radius, in the picture"""
 HEADLIGHT = (0.0, 0.0, -1.0)
 LEVELS = ((0, "no camera", (0.55, 0.10, 0.45)), (1, "1 or 2", (0.86, 0.20, 0.16)), (3, "3 to 5", (0.95, 0.80, 0.20)),
@@ -73,7 +73,7 @@ def _cameras(mesh: Mesh, side: int) -> tuple[Pinhole, Rigid]:
 
 def _legend(width: int, shares: list[float]) -> np.ndarray:
     """uint8 [h, width, 3]: what the colours mean, and their shares of the area."""
-    size = max(11, width // 60)
+    size = max(6, width // 60)
     canvas = Image.new("RGB", (width, 2 * size + 8), "white")
     pen, font, x, y = ImageDraw.Draw(canvas), ImageFont.load_default(size), 8.0, size + 4.0
     pen.text((x, y), "seen by", fill=INK, font=font, anchor="lm")

@@ -270,7 +270,7 @@ def test_what_comes_out_is_a_solid_however_wild_the_field(generator: torch.Gener
     """At random signs every case of a cell comes up, the ambiguous ones too; decimation then lets sheets meet."""
     waves = 25 * torch.randn(3, 40, generator=generator)
     turns = 6.3 * torch.rand(40, generator=generator)
-    mesh = surface_of(lambda points: torch.sin(points @ waves + turns).sum(-1), CUBE, 24, 0.0)
+    mesh = surface_of(lambda points: torch.sin(points @ waves + turns).sum(-1), CUBE, 16, 0.0)
     assert solidity(mesh).solid
     few = decimated(mesh, len(mesh.triangles) // 8)
     assert solidity(few).solid and len(few.triangles) < len(mesh.triangles) // 4

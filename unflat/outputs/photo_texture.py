@@ -51,7 +51,8 @@ def photo_textured(mesh: Mesh, capture: Capture, colour: Colour, side: int = 102
 
     `mesh` is in the scene's frame, its triangles facing outwards; its vertices are split at the seams of the texture's
     charts, its triangles stay in their order. `colour` is the field's, as `baking.textured` takes it. Photos are laid
-    down one by one: beside one photo, about 100 bytes a texel are held. ValueError for no texels or no triangles.
+    down one by one, so that memory does not grow with their number: about 250 MB for 1024 texels a side, 600 for 2048.
+    ValueError for no texels or no triangles.
     """
     if side < 1 or len(mesh.triangles) == 0:
         raise ValueError(

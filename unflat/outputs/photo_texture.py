@@ -30,8 +30,8 @@ STEEP = 3.0
 """power of the pixels that a photo has for a piece of surface, in its weight"""
 SURE = (0.02, 0.1)
 """trust of the best photo at which the field stands in, and at which it is no longer asked"""
-ODD = 0.08
-"""by which a colour may differ from what most photos say, as they do among each other, before it counts half"""
+ODD = 0.15
+"""by which a colour may differ from the mean, in the root mean square of its channels, before it counts half"""
 PIECE = 2**16
 """texels blended at once"""
 SPOTS, SMALL = 4000, 256
@@ -117,23 +117,19 @@ class _Best(NamedTuple):
 
 
 def _blended(weights: Float[Tensor, "n k"], colours: Float[Tensor, "n k 3"]) -> Float[Tensor, "n 3"]:
-    """The mean by weights less the least one of each row, odd colours counting less."""
-    full = weights - weights.amin(1, keepdim=True)
-    shares = full / full.sum(1, keepdim=True).clamp_min(1e-30)
-    middle = _median(shares, colours)
+    """The mean by weights less the least one of each row, odd colours counting less.
+
+    From the mean on, not from the median: that leaps where half of the photos say one thing and half another, as they
+    do where the surface is off, and leaves patches with hard edges.
+    """
+    shares = weights - weights.amin(1, keepdim=True)
+    shares = shares / shares.sum(1, keepdim=True).clamp_min(1e-30)
+    mean = (shares[..., None] * colours).sum(1)
     for _ in range(2):
-        odd = (colours - middle[:, None]).square().sum(-1) / (3 * ODD**2)
+        odd = (colours - mean[:, None]).square().mean(-1) / ODD**2
         kept = shares / (1 + odd.square())
-        middle = (kept[..., None] * colours).sum(1) / kept.sum(1, keepdim=True).clamp_min(1e-30)
-    return middle
-
-
-def _median(shares: Float[Tensor, "n k"], colours: Float[Tensor, "n k 3"]) -> Float[Tensor, "n 3"]:
-    """Of each channel, by weight: half of it lies to either side."""
-    ordered, order = colours.sort(1)
-    below = shares[..., None].expand_as(colours).gather(1, order).cumsum(1)
-    place = (below >= 0.5 * below[:, -1:]).int().argmax(1, keepdim=True)
-    return ordered.gather(1, place)[:, 0]
+        mean = (kept[..., None] * colours).sum(1) / kept.sum(1, keepdim=True).clamp_min(1e-30)
+    return mean
 
 
 def _shrink(capture: Capture, index: int, points: Float[Tensor, "n 3"], texel: float) -> float:

@@ -17,7 +17,7 @@ from unflat.data.kinds import Capture
 from unflat.geometry.cameras import Pinhole
 from unflat.geometry.depth import cross
 from unflat.geometry.lenses import Lens
-from unflat.geometry.meshes import Mesh
+from unflat.geometry.meshes import Mesh, triangle_areas
 from unflat.geometry.rotations import Rigid
 from unflat.rendering.mesh import rasterise
 
@@ -27,6 +27,9 @@ of a plane seen at 79 degrees"""
 FADE, LOOSE = 2, 0.1
 """pixels: trust grows from none beside an outline to full twice as far inside it, but to so much within half of that:
 what is thin is never seen better"""
+WIDEST = 6
+"""pixels: where triangles are larger than pixels, outlines are as far off, and half a triangle's side stands for `FADE`
+up to this"""
 OPAQUE = 0.5
 """opacity under which a pixel does not show the object"""
 BEHIND = (1.0, 2.5)
@@ -84,7 +87,9 @@ def sight_of(surface: Mesh, capture: Capture, index: int, shrink: float = 1.0) -
         layers = torch.cat([layers, torch.from_numpy(capture.picture(index, "mask").copy()).float()[..., None]], -1)
     layers = _resized(layers, camera.height, camera.width)
     usable = (layers[..., 3:] > OPAQUE).all(-1)
-    return Sight(camera, camera_from_scene, depth, _trust(depth, usable, camera), layers[..., :4])
+    return Sight(
+        camera, camera_from_scene, depth, _trust(depth, usable, camera, _fade(surface, depth, camera)), layers[..., :4]
+    )
 
 
 def looked_at(sight: Sight, points: Float[Tensor, "n 3"], normals: Float[Tensor, "n 3"]) -> Seen:
@@ -162,7 +167,18 @@ def _resized(layers: Float[Tensor, "i j c"], height: int, width: int) -> Float[T
     return interpolate(layers.permute(2, 0, 1)[None], (height, width), mode="area")[0].permute(1, 2, 0)
 
 
-def _trust(depth: Float[Tensor, "h w"], usable: Bool[Tensor, "h w"], camera: Pinhole) -> Float[Tensor, "h w"]:
+def _fade(surface: Mesh, depth: Float[Tensor, "h w"], camera: Pinhole) -> int:
+    """Pixels that stand for `FADE`, for triangles of this size at this distance."""
+    there = depth[depth.isfinite()]
+    if len(there) == 0:
+        return FADE
+    side = math.sqrt(float(triangle_areas(surface).mean()) * 4 / math.sqrt(3))  # were they all equilateral
+    return min(max(FADE, round(side / 2 * camera.fx / float(there.median()))), WIDEST)
+
+
+def _trust(
+    depth: Float[Tensor, "h w"], usable: Bool[Tensor, "h w"], camera: Pinhole, fade: int
+) -> Float[Tensor, "h w"]:
     """Nothing beside a jump of depth and what is not usable, growing from there over a few pixels."""
     bad = ~usable
     for axis, (first, second) in enumerate(((slice(-1), slice(1, None)),) * 2):
@@ -170,7 +186,7 @@ def _trust(depth: Float[Tensor, "h w"], usable: Bool[Tensor, "h w"], camera: Pin
         jump = ~((depth[one] - depth[other]).abs() * camera.fx < JUMP * torch.minimum(depth[one], depth[other]))
         bad[one] |= jump
         bad[other] |= jump
-    near, far = _from(bad, FADE // 2), _from(bad, FADE)
+    near, far = _from(bad, fade // 2), _from(bad, fade)
     return LOOSE * near + (1 - LOOSE) * far
 
 

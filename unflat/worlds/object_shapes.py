@@ -5,7 +5,7 @@ steps of an angle d, the mesh lies off the shape by at most r d^2 / 3.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -36,6 +36,8 @@ BORDER = 0.015
 
 Patch = tuple[Float[np.ndarray, "h w 3"], Float[np.ndarray, "h w 3"], Float[np.ndarray, "h w 2"]]
 """places, unit normals and uv on a grid"""
+Knots = tuple[Float[np.ndarray, "k"], Float[np.ndarray, "k"]]
+"""places along an axis, and how far along the surface they lie"""
 
 
 def shape_mesh(name: str) -> Mesh:
@@ -45,21 +47,26 @@ def shape_mesh(name: str) -> Mesh:
     return SHAPES[name]()
 
 
-def rounded_box(half: tuple[float, float, float], radius: float, middle: Float[np.ndarray, "3"]) -> Mesh:
+def rounded_box(
+    half: tuple[float, float, float], radius: float, middle: Float[np.ndarray, "3"], quarter: int = QUARTER
+) -> Mesh:
     """A box with edges of this radius, which counts in its half-sizes: a sphere, if it makes up all of them.
 
-    It is all points at `radius` from a smaller box, so normals point away from that one. Six grids, one a side.
+    It is all points at `radius` from a smaller box, so normals point away from that one. Six grids, one a side, with
+    `quarter` steps (even) to a quarter of a turn.
     """
     sides = [(axis, sign) for axis in range(3) for sign in (1.0, -1.0)]
-    return _joined([_side(number, *side, half, radius, middle) for number, side in enumerate(sides)])
+    knots = [_knots(size, radius, quarter) for size in half]
+    return _joined([_side(number, *side, half, radius, middle, knots) for number, side in enumerate(sides)])
 
 
 def _side(
-    number: int, axis: int, sign: float, half: tuple[float, float, float], radius: float, middle: Float[np.ndarray, "3"]
-) -> Patch:
+    number: int, axis: int, sign: float, half: tuple[float, float, float], radius: float,
+    middle: Float[np.ndarray, "3"], knots: Sequence[Knots],
+) -> Patch:  # fmt: skip
     """One of six, which keeps to its tile of the texture: three beside each other, in two rows."""
     across, down = (axis + 1) % 3, (axis + 2) % 3
-    (x, s), (y, t) = _knots(half[across], radius), _knots(half[down], radius)
+    (x, s), (y, t) = knots[across], knots[down]
     on_box = np.zeros((len(y), len(x), 3))
     on_box[..., axis], on_box[..., across], on_box[..., down] = sign * half[axis], x[None, :], y[:, None]
     inner = np.array(half) - radius
@@ -72,11 +79,11 @@ def _side(
     return nearest + radius * normals + middle, normals, uv
 
 
-def _knots(half: float, radius: float) -> tuple[Float[np.ndarray, "k"], Float[np.ndarray, "k"]]:
+def _knots(half: float, radius: float, quarter: int) -> Knots:
     """Along an axis of the sharp box: places whose rays from the inner box are evenly turned where the edge is round,
     and how far along the rounded surface they come to lie, from 0 to 1."""
     inner = half - radius
-    turns = np.linspace(0, math.pi / 4, QUARTER // 2 + 1)
+    turns = np.linspace(0, math.pi / 4, quarter // 2 + 1)
     flat = np.linspace(-inner, inner, FLAT + 1)[1:-1] if inner > 0 else np.zeros(0)
     inner_ends = np.array([-inner, inner]) if inner > 0 else np.zeros(1)
     ends, rises = inner + radius * np.tan(turns[1:]), inner + radius * turns[1:]
@@ -90,11 +97,11 @@ def _inset(share: Float[np.ndarray, "*k"]) -> Float[np.ndarray, "*k"]:
     return BORDER + (1 - 2 * BORDER) * share
 
 
-def torus(ring: float, radius: float) -> Mesh:
-    """A ring about the z axis that lies on z = 0."""
-    turn = np.linspace(0, 2 * math.pi, ALONG + 1)
+def torus(ring: float, radius: float, around: int = AROUND, along: int = ALONG) -> Mesh:
+    """A ring about the z axis that lies on z = 0, with so many steps around the axis and along the ring's circle."""
+    turn = np.linspace(0, 2 * math.pi, along + 1)
     normals = np.stack([np.cos(turn), np.sin(turn)], -1)
-    return _revolved(np.array([ring, radius]) + radius * normals, normals)
+    return _revolved(np.array([ring, radius]) + radius * normals, normals, around)
 
 
 def vase(control: tuple[tuple[float, float], ...], wall: float) -> Mesh:
@@ -135,9 +142,9 @@ def _bezier(
     return blended(control), normals / np.linalg.norm(normals, axis=-1, keepdims=True)
 
 
-def _revolved(profile: Float[np.ndarray, "k 2"], normals: Float[np.ndarray, "k 2"]) -> Mesh:
+def _revolved(profile: Float[np.ndarray, "k 2"], normals: Float[np.ndarray, "k 2"], around: int = AROUND) -> Mesh:
     """A curve of (distance from the axis, height) turned once about the z axis."""
-    turn = np.linspace(0, 2 * math.pi, AROUND + 1)
+    turn = np.linspace(0, 2 * math.pi, around + 1)
     cosine, sine = np.cos(turn)[None, :], np.sin(turn)[None, :]
 
     def turned(curve: Float[np.ndarray, "k 2"]) -> Float[np.ndarray, "k n 3"]:

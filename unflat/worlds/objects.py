@@ -3,19 +3,21 @@
 The object's box is moved to the middle of the scene's frame and its diagonal is 2.2 there; z points up. Cameras look at
 the middle: in the training set from points spread evenly over a sphere, in the others from random ones, so that view i
 of those is the same however many there are. Light falls from one side and nothing has gloss. Every call renders anew.
+The object stands before nothing, or amid a dome or a clutter that the cameras see behind it (`Objects.around`).
 
 On disk (`Objects.write`), in the object's own frame and unit, which are the file's, or metres:
 
     OUT/transforms_{split}.json          as Blender's add-on writes it: the field of view, cameras with OpenGL's axes
-    OUT/{split}/r_0000.png               8-bit RGBA, straight opacity
+    OUT/{split}/r_0000.png               8-bit RGBA, straight opacity; RGB where something is around
     OUT/{split}/r_0000_depth.npy         float32, along z, NaN where nothing is
 """
 
 import json
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -31,8 +33,11 @@ from unflat.worlds.files import save_array, save_png, save_text
 from unflat.worlds.object_files import SUFFIXES, read_textured
 from unflat.worlds.object_paint import Pattern, painted
 from unflat.worlds.object_render import Surface, shoot
-from unflat.worlds.object_shapes import SHAPES, room, shape_mesh
+from unflat.worlds.object_shapes import SHAPES, shape_mesh
 from unflat.worlds.sets import SPLITS, Split, random_of
+from unflat.worlds.surroundings import BEHIND, clutter, dome
+
+Around = Literal["nothing", "dome", "clutter"]
 
 DIAGONAL = 2.2
 """of the object's box, in the scene's frame"""
@@ -46,13 +51,12 @@ TEXTURE, FINE = 1024, 5
 """texels a side of what is painted, and of a turntable's room over its pixels, if that is less than twice as many"""
 CELLS = (0.5, 0.5, 0.3, 0.3, 0.16, 0.16, 0.09)
 """sizes of the blotches that shapes are painted with, in the scene's frame"""
-BEHIND, ROOM_CELLS = 2.8, (1.6, 1.6, 0.8, 0.8, 0.4, 0.4, 0.2, 0.1)
-"""how far the dome over a turntable is behind the camera, and the sizes of the blotches on it"""
+AROUND: tuple[Around, ...] = ("nothing", "dome", "clutter")
 ELEVATION = math.radians(25)
 """of the camera that goes around a turntable"""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Objects:
     """A capture of one generated object."""
 
@@ -71,6 +75,14 @@ class Objects:
     """of the cameras from the object's middle; its box's diagonal is 2.2"""
     field_of_view: float = 39.6
     """degrees, from the picture's left edge to its right one"""
+    around: Around = "nothing"
+    """what cameras see behind the object. nothing: pictures have opacity. dome: a painted one, without end (space is
+    contracted), pictures have none. clutter: also painted solids before the dome, outside of the cameras' sphere"""
+
+    def __repr__(self) -> str:
+        """Without what is around unless there is something: records hold digests from before there could be."""
+        shown = [f.name for f in fields(self) if f.name != "around" or self.around != "nothing"]
+        return f"Objects({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
 
     def __post_init__(self) -> None:
         if self.shape not in SHAPES and Path(self.shape).suffix.lower() not in SUFFIXES:
@@ -93,6 +105,8 @@ class Objects:
                 f"distance is {self.distance}, within the object, whose box has a diagonal of {DIAGONAL}; "
                 f"give more than {DIAGONAL / 2 + 2 * MARGIN:.3g}"
             )
+        if self.around not in AROUND:
+            raise ValueError(f"there is no {self.around!r} around an object; take one of {', '.join(AROUND)}")
         if not 0 < self.field_of_view < 180:
             raise ValueError(f"field_of_view is {self.field_of_view} degrees; give more than 0 and less than 180")
 
@@ -106,10 +120,16 @@ class Objects:
         return self._object()[1].world_from_scene
 
     def capture(self, progress: bool = True) -> Capture:
-        """The pictures with their truth; `scene.world_from_scene` leads to the object's own frame, in metres."""
+        """The pictures with their truth; `scene.world_from_scene` leads to the object's own frame, in metres.
+
+        Where something is around, pixels are RGB, and depth and normals are also those of what is behind the object.
+        """
         mesh, scene = self._object()
         names = [f"{self.split}/r_{index:04d}" for index in range(self.views)]
-        return self._seen([mesh], self._poses(), scene, names, progress)
+        if self.around == "nothing":
+            return self._seen([mesh], self._poses(), scene, names, progress)
+        around = _surroundings(self.around, self.distance, _texels(self.size), self.seed)
+        return _opaque(self._seen([mesh, *around], self._poses(), self._without_end(scene), names, progress))
 
     def write(self, folder: Path, progress: bool = True) -> Path:
         """The capture as files, laid out as the head of this module says; returns the path of the JSON."""
@@ -139,17 +159,12 @@ class Objects:
         if frames < 1 or size < SMALLEST:
             raise ValueError(f"a turntable of {frames} frames of {size} pixels a side; give 1 of {SMALLEST} or more")
         mesh, scene = self._object()
-        floor = float(mesh.vertices[:, 2].min())
-        paint = Pattern(np.random.default_rng([self.seed, 2]), ROOM_CELLS)
-        texels = min(FINE * size, 2 * TEXTURE)
-        around = _single(painted(room(self.distance + BEHIND, floor), texels, paint))
+        around = _single(dome(self.distance, float(mesh.vertices[:, 2].min()), _texels(size), self.seed))
         turns = 2 * math.pi * np.arange(frames) / frames
         places = _on_sphere(turns, np.full(frames, math.sin(ELEVATION)))
         poses = np.stack([_looking_at_middle(self.distance * place) for place in places])
-        scene = replace(scene, space="contracted", near=MARGIN, far=2 * self.distance + BEHIND, background=None)
         names = [f"turntable/{index:04d}" for index in range(frames)]
-        capture = replace(self, size=size)._seen([mesh, around], poses, scene, names, progress)
-        return replace(capture, pixels=np.ascontiguousarray(capture.pixels[:, :3]))
+        return _opaque(replace(self, size=size)._seen([mesh, around], poses, self._without_end(scene), names, progress))
 
     def _object(self) -> tuple[Mesh, Scene]:
         """The surface in the scene's frame, and where that lies."""
@@ -165,6 +180,10 @@ class Objects:
         box = (low[0], low[1], low[2], high[0], high[1], high[2])
         scene = Scene("box", box, self.distance - reach, self.distance + reach, WHITE)
         return mesh, scene.placed(world_from_scene)
+
+    def _without_end(self, scene: Scene) -> Scene:
+        """The scene where a dome is around. Where the object begins is not given away, as it is not by photos."""
+        return replace(scene, space="contracted", near=MARGIN, far=2 * self.distance + BEHIND, background=None)
 
     def _poses(self) -> Float[np.ndarray, "n 4 4"]:
         """scene_from_camera of each view."""
@@ -196,13 +215,34 @@ class Objects:
         return Capture(pixels, [camera] * len(poses), poses, names, scene, depth=depth, normals=normals)
 
 
-def object_splits(shape: str, views: int, size: int, seed: int = 0) -> tuple[Objects, Objects, Objects]:
+def object_splits(
+    shape: str, views: int, size: int, seed: int = 0, around: Around = "nothing"
+) -> tuple[Objects, Objects, Objects]:
     """An object to learn from, to validate and to test: a tenth and a fifth as many pictures, from elsewhere."""
     return (
-        Objects(shape, views, size, seed),
-        Objects(shape, max(2, views // 10), size, seed, "val"),
-        Objects(shape, max(2, views // 5), size, seed, "test"),
+        Objects(shape, views, size, seed, around=around),
+        Objects(shape, max(2, views // 10), size, seed, "val", around=around),
+        Objects(shape, max(2, views // 5), size, seed, "test", around=around),
     )
+
+
+def _texels(size: int) -> int:
+    """A side of what is around the object, in pictures of this size."""
+    return min(FINE * size, 2 * TEXTURE)
+
+
+@lru_cache(maxsize=4)
+def _surroundings(around: Around, distance: float, texels: int, seed: int) -> tuple[Mesh, ...]:
+    """In the scene's frame; splits share them. The dome is a whole sphere, since cameras look up as well as down."""
+    found = [dome(distance, -(distance + BEHIND), texels, seed)]
+    if around == "clutter":
+        found.append(clutter(distance, texels, seed))
+    return tuple(_single(mesh) for mesh in found)
+
+
+def _opaque(capture: Capture) -> Capture:
+    """Pixels as RGB: there is something everywhere."""
+    return replace(capture, pixels=np.ascontiguousarray(capture.pixels[:, :3]))
 
 
 @lru_cache(maxsize=4)

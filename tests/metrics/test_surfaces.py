@@ -82,6 +82,7 @@ def test_a_turned_plane_is_off_by_its_angle(degrees: float) -> None:
     planes = [SurfacePoints(places, normal.expand(500, 3)) for normal in (up, tilted)]
     ours, truth = both(planes[0], planes[1])
     assert normal_error(ours, truth) == pytest.approx(degrees, abs=1e-5)
+    assert normal_error(ours, truth, sides=False) == pytest.approx(min(degrees, 180 - degrees), abs=1e-5)
     assert normal_consistency(ours, truth) == pytest.approx(abs(math.cos(turn)), abs=1e-6)
 
 
@@ -89,6 +90,7 @@ def test_what_faces_inwards_is_consistent_and_half_a_turn_off() -> None:
     outwards = sphere(1.0)
     ours, truth = both(outwards, SurfacePoints(outwards.places, -outwards.normals))
     assert normal_error(ours, truth) == pytest.approx(180) and normal_consistency(ours, truth) == pytest.approx(1)
+    assert normal_error(ours, truth, sides=False) == pytest.approx(0, abs=1e-5)
 
 
 def test_the_figures_do_not_ask_where_the_surfaces_are_nor_in_which_unit() -> None:

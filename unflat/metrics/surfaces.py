@@ -69,10 +69,14 @@ def f_score(ours: Apart, truth: Apart, within: float) -> float:
     return 2 * precision * recall / max(precision + recall, 1e-12)
 
 
-def normal_error(ours: Apart, truth: Apart) -> float:
-    """The mean angle between the normals of nearest points, of both directions, in degrees. A surface that faces the
-    wrong way is 180 degrees off."""
-    return float(np.rad2deg(ours.angle.mean() + truth.angle.mean())) / 2
+def normal_error(ours: Apart, truth: Apart, sides: bool = True) -> float:
+    """The mean angle between the normals of nearest points, of both directions, in degrees.
+
+    A surface that faces the wrong way is 180 degrees off; 0 without `sides`, where it does not matter which side is
+    outside. At walls so thin that the nearest point may be one of the other side, only that tells anything.
+    """
+    angles = (one.angle if sides else np.minimum(one.angle, np.pi - one.angle) for one in (ours, truth))
+    return float(np.rad2deg(sum(float(angle.mean()) for angle in angles))) / 2
 
 
 def normal_consistency(ours: Apart, truth: Apart) -> float:

@@ -17,7 +17,7 @@ from torch.nn.functional import grid_sample
 
 from unflat.data.kinds import Capture
 from unflat.geometry.cameras import Cameras, Pinhole
-from unflat.geometry.meshes import Mesh, SurfacePoints
+from unflat.geometry.meshes import Mesh, SurfacePoints, vertex_normals
 from unflat.geometry.rotations import Rigid
 from unflat.method import Method
 from unflat.metrics.surfaces import (
@@ -42,13 +42,17 @@ LOOKED_AT = 400
 
 CHAMFER, CHAMFER_MM, SEEN = "Chamfer, cells", "Chamfer, mm", "Chamfer of what cameras see, cells"
 F_CELL, F_HALF, F_SEEN = "F at 1 cell", "F at 1/2 cell", "F at 1/2 cell of what cameras see"
-NORMALS, ORIENTED = "normals, degrees", "normals and which side is out, degrees"
+NORMALS, SMOOTH = "normals, degrees", "smooth normals, degrees"
+"""of the triangles themselves, as the prototype's table has them, and interpolated between those of vertices; either
+side out"""
 
 
 class Truth(NamedTuple):
     """The true surface, in the scene's frame."""
 
     points: SurfacePoints
+    flat: SurfacePoints
+    """the same with the normals of the triangles that they lie on"""
     seen: Bool[Tensor, "n"]
     """which of them cameras see"""
     cameras: Sequence[Cameras]
@@ -69,7 +73,15 @@ def truth_of(world: Objects, capture: Capture) -> Truth:
     cameras = [_larger(capture.cameras(i)) for i in range(len(capture))]
     points, again = points_of(mesh, DRAWN), points_of(mesh, DRAWN, seed=2)
     floor = chamfer(apart(points, again), apart(again, points)) / CELL
-    return Truth(points, seen_points(points, mesh, cameras), cameras, 1000 * world.world_from_scene.scale, floor)
+    seen, millimetres = seen_points(points, mesh, cameras), 1000 * world.world_from_scene.scale
+    return Truth(points, points_of(_flat(mesh), DRAWN), seen, cameras, millimetres, floor)
+
+
+def _flat(mesh: Mesh) -> Mesh:
+    """The same triangles, each with corners and a normal of its own."""
+    vertices = mesh.vertices[mesh.triangles.long().flatten()]
+    triangles = torch.arange(len(vertices), dtype=torch.int32).view(-1, 3)
+    return Mesh(vertices, triangles, normals=vertex_normals(vertices, triangles))
 
 
 def _larger(camera: Cameras) -> Cameras:
@@ -82,12 +94,13 @@ def figures_of(mesh: Mesh, truth: Truth) -> dict[str, float]:
     """A mesh beside the truth, the largest part of it. Of what cameras see: points of either surface that no camera
     sees, each hidden by its own mesh, are left out of both."""
     mesh = without_floaters(mesh, least=1.0)
-    points = points_of(mesh, DRAWN, seed=1)
+    points, flat = (points_of(one, DRAWN, seed=1) for one in (mesh, _flat(mesh)))
+    bent = normal_error(apart(flat, truth.flat), apart(truth.flat, flat), sides=False)
     ours, theirs = apart(points, truth.points), apart(truth.points, points)
     found = {
         CHAMFER: chamfer(ours, theirs) / CELL, CHAMFER_MM: chamfer(ours, theirs) * truth.millimetres,
         F_CELL: f_score(ours, theirs, CELL), F_HALF: f_score(ours, theirs, CELL / 2),
-        NORMALS: normal_error(ours, theirs, sides=False), ORIENTED: normal_error(ours, theirs),
+        NORMALS: bent, SMOOTH: normal_error(ours, theirs, sides=False),
     }  # fmt: skip
     seen = chosen(points, seen_points(points, mesh, truth.cameras))
     there = chosen(truth.points, truth.seen)

@@ -11,11 +11,11 @@ It is rendered at 200 px from 60 places all around, before nothing (pictures hav
 truth      meshes of quick_surface (`--method`), of the quick grid's density and its depth, and the visual hull, each
            beside the true surface: 100,000 points on both, Chamfer distance (the mean of both directions' means) in
            cells of 3/127 units of the scene, in which an object's box has a diagonal of 2.2, and in millimetres;
-           F-score at a cell and half a cell; angle between normals, either side out; the same of what cameras see;
-           PSNR of 12 held-out pictures; process CPU seconds. `hidden` is the share of the true surface that no camera
-           sees, `floor` the Chamfer distance of the truth to itself, drawn twice. The peer, where there is one, is a
-           prototype's figure of the same protocol; `--prototype` runs it on the same pictures. `--set name=value` and
-           `--without NAME` change quick_surface's settings
+           F-score at a cell and half a cell; angle between triangles, and between smooth normals; distances of what
+           cameras see; PSNR of 12 held-out pictures; process CPU seconds. `hidden` is the share of the true surface
+           that no camera sees, `floor` the Chamfer distance of the truth to itself, drawn twice. The peer, where there
+           is one, is a prototype's figure of the same protocol; `--prototype` runs it on the same pictures. `--set
+           name=value` and `--without NAME` change quick_surface's settings
 yardstick  PSNR at equal process CPU seconds on Synthetic-NeRF's chair at 200 px, all pictures, test views 0, 4 to 16,
            beside the prototype's, in processes that take turns
 cost       CPU seconds, memory and Chamfer distance against pictures, their pixels, and voxels along a side. One plot
@@ -336,13 +336,13 @@ def truth(options: argparse.Namespace) -> None:
 
 COLUMNS = {
     "CPU s": "{:.0f}", "Chamfer, cells": "{:.2f}", "Chamfer, mm": "{:.2f}", "F at 1 cell": "{:.3f}",
-    "F at 1/2 cell": "{:.3f}", "normals, degrees": "{:.1f}", "normals and which side is out, degrees": "{:.1f}",
+    "F at 1/2 cell": "{:.3f}", "normals, degrees": "{:.1f}", "smooth normals, degrees": "{:.1f}",
     "Chamfer of what cameras see, cells": "{:.2f}", "F at 1/2 cell of what cameras see": "{:.3f}", "PSNR": "{:.1f}",
     "hidden": "{:.3f}", "floor": "{:.2f}",
 }  # fmt: skip
 """the table's, and how their figures are printed; those that are recorded are RECORDED"""
 HEAD = f"| | {' | '.join(COLUMNS)} |\n|{'---|' * (len(COLUMNS) + 1)}"
-RECORDED = (*PEERS, "Chamfer of what cameras see, cells")
+RECORDED = (*PEERS, "smooth normals, degrees", "Chamfer of what cameras see, cells")
 HIGHER = ("F at 1 cell", "F at 1/2 cell", "PSNR")
 
 
@@ -544,7 +544,7 @@ def wrong(options: argparse.Namespace) -> None:
             names += [f"{name_of(shape)}: truth", options.mesh, f"off by 0 to {WORST:g} cells, {found['mean']:.2f}"]
     if not rows:
         raise SystemExit("there is nothing to show")
-    titles = [f"turned by {turn}, {height} high" for turn, height in SIDES]
+    titles = [f"from {turn}°, {height}° high" for turn, height in SIDES]
     Image.fromarray(sheet(rows, titles, names)).save(options.sheet)
 
 

@@ -104,15 +104,16 @@ def test_settings_are_changed_and_unknown_ones_refused() -> None:
 # Runs
 
 
-def test_a_run_that_has_hardly_learned_is_measured_and_its_meshes_kept(tmp_path: Path) -> None:
-    words = ["--views", "8", "--side", "24", "--grid-experiment", "tiny", "--keep", str(tmp_path)]
-    found = surfaces.worked(options("truth", "box", "--worker", "hull", *words))
+def test_a_mesh_is_measured_and_kept_and_what_is_wrong_with_it_drawn(tmp_path: Path) -> None:
+    words = ["--views", "8", "--side", "24", "--keep", str(tmp_path)]
+    found = surfaces.worked(options("truth", "sphere", "--worker", "hull", *words))
     assert set(found["meshes"]) == {"hull"} and found["meshes"]["hull"]["Chamfer, cells"] < 3
-    given = options("wrong", "box", "--mesh", "hull", "--keep", str(tmp_path), "--sheet", str(tmp_path / "wrong.png"))
-    mesh = surfaces.read_mesh(surfaces.file_of(given, "box", "hull"))
+    sheet = tmp_path / "wrong.png"
+    given = options("wrong", "sphere", "--mesh", "hull", "--keep", str(tmp_path), "--sheet", str(sheet))
+    mesh = surfaces.read_mesh(surfaces.file_of(given, "sphere", "hull"))
     assert len(mesh.triangles) > 100
     surfaces.wrong(given)
-    assert np.asarray(Image.open(tmp_path / "wrong.png")).std() > 10
+    assert np.asarray(Image.open(sheet)).std() > 10
 
 
 @pytest.mark.soak

@@ -12,10 +12,10 @@ truth      meshes of quick_surface (`--method`), of the quick grid's density and
            beside the true surface: 100,000 points on both, Chamfer distance (the mean of both directions' means) in
            cells of 3/127 units of the scene, in which an object's box has a diagonal of 2.2, and in millimetres;
            F-score at a cell and half a cell; angle between triangles, and between smooth normals; distances of what
-           cameras see; PSNR of 12 held-out pictures; process CPU seconds. `hidden` is the share of the true surface
-           that no camera sees, `floor` the Chamfer distance of the truth to itself, drawn twice. The peer, where there
-           is one, is a prototype's figure of the same protocol; `--prototype` runs it on the same pictures. `--set
-           name=value` and `--without NAME` change quick_surface's settings
+           cameras see; PSNR of 12 held-out pictures, and of the object in them; process CPU seconds. `hidden` is the
+           share of the true surface that no camera sees, `floor` the Chamfer distance of the truth to itself, drawn
+           twice. The peer, where there is one, is a prototype's figure of the same protocol; `--prototype` runs it on
+           the same pictures. `--set name=value` and `--without NAME` change quick_surface's settings
 yardstick  PSNR at equal process CPU seconds on Synthetic-NeRF's chair at 200 px, all pictures, test views 0, 4 to 16,
            beside the prototype's, in processes that take turns
 cost       CPU seconds, memory and Chamfer distance against pictures, their pixels, and voxels along a side. One plot
@@ -166,14 +166,15 @@ def worked(options: argparse.Namespace) -> dict[str, Any]:
     from unflat.worlds.objects import object_splits
 
     shape = options.objects[0]
-    world, _, held_out = object_splits(shape, options.views, options.side, options.seed, options.around)
-    capture = world.capture(progress=False)
+    world, _, unseen = object_splits(shape, options.views, options.side, options.seed, options.around)
+    capture, held_out = world.capture(progress=False), unseen.capture(progress=False)
     if options.worker == HULL:
         meshes, found = {HULL: hull_mesh(capture, surface_figures.CELLS)}, {}
     elif options.worker == PROTOTYPE:
-        meshes, found = prototyped(options.prototype, capture, held_out.capture(progress=False))
+        meshes, found = prototyped(options.prototype, capture, held_out)
     else:
-        meshes, found = learned(options, capture, held_out.capture(progress=False))
+        alone = replace(unseen, around="nothing").capture(progress=False).pixels[:, 3] > 0
+        meshes, found = learned(options, capture, held_out, replace(held_out, mask=alone))
     truth = truth_of(world, capture)
     if options.keep:
         for name, mesh in meshes.items():
@@ -182,10 +183,14 @@ def worked(options: argparse.Namespace) -> dict[str, Any]:
     return found | {"meshes": every, "hidden": truth.hidden, "floor": truth.floor}
 
 
-def learned(options: argparse.Namespace, capture: Any, held_out: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Meshes of what a method has learned, and what that took."""
+def learned(
+    options: argparse.Namespace, capture: Any, held_out: Any, alone: Any
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Meshes of what a method has learned, and what that took. `alone` are the held-out pictures with only the object's
+    pixels in their mask."""
     import surface_figures
 
+    from unflat.evaluation.captures import evaluate_capture
     from unflat.outputs.scene_mesh import scene_mesh
     from unflat.training.timed import NEVER, compiled_by_tiny, curve
 
@@ -204,11 +209,24 @@ def learned(options: argparse.Namespace, capture: Any, held_out: Any) -> tuple[d
     making = {OURS: partial(surface_figures.distance_mesh, method, surface_figures.CELLS)} if ours else {
         surface: partial(scene_mesh, method, capture.viewpoints, surface=surface) for surface in GRID_SURFACES
     }  # fmt: skip
-    figures = {"PSNR": last.psnr, "SSIM": last.ssim, "CPU s": last.cpu}
-    return {name: make() for name, make in making.items()}, {
-        "figures": figures, "memory": peak, "wall": last.wall, "steps": last.step, "settings": chosen.digest,
-        "voxels": float(getattr(method, "finest", 0)),
+    of_object = evaluate_capture(method, alone).figures["PSNR"]
+    figures = {"PSNR": last.psnr, "SSIM": last.ssim, "CPU s": last.cpu, "PSNR of the object": of_object}
+    meshes, missing = made(making)
+    return meshes, {
+        "figures": figures, "missing": missing, "memory": peak, "wall": last.wall, "steps": last.step,
+        "settings": chosen.digest, "voxels": float(getattr(method, "finest", 0)),
     }  # fmt: skip
+
+
+def made(making: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """The meshes that there are, and of the others why there are none: haze may have no surface."""
+    found, missing = {}, {}
+    for name, make in making.items():
+        try:
+            found[name] = make()
+        except ValueError as error:
+            missing[name] = str(error)
+    return found, missing
 
 
 def forget_peak() -> None:
@@ -320,6 +338,8 @@ def truth(options: argparse.Namespace) -> None:
             found = answer(options, kind, shape)
             if found is None:
                 continue
+            for mesh, why in found.get("missing", {}).items():
+                print(f"{mesh}, {name_of(shape)}: {why}", file=sys.stderr, flush=True)
             for mesh, figures in found["meshes"].items():
                 figures = figures | {name: found[name] for name in ("hidden", "floor")}
                 tables.setdefault(mesh, {})[name_of(shape)] = figures
@@ -338,12 +358,12 @@ COLUMNS = {
     "CPU s": "{:.0f}", "Chamfer, cells": "{:.2f}", "Chamfer, mm": "{:.2f}", "F at 1 cell": "{:.3f}",
     "F at 1/2 cell": "{:.3f}", "normals, degrees": "{:.1f}", "smooth normals, degrees": "{:.1f}",
     "Chamfer of what cameras see, cells": "{:.2f}", "F at 1/2 cell of what cameras see": "{:.3f}", "PSNR": "{:.1f}",
-    "hidden": "{:.3f}", "floor": "{:.2f}",
+    "PSNR of the object": "{:.1f}", "hidden": "{:.3f}", "floor": "{:.2f}",
 }  # fmt: skip
 """the table's, and how their figures are printed; those that are recorded are RECORDED"""
 HEAD = f"| | {' | '.join(COLUMNS)} |\n|{'---|' * (len(COLUMNS) + 1)}"
-RECORDED = (*PEERS, "smooth normals, degrees", "Chamfer of what cameras see, cells")
-HIGHER = ("F at 1 cell", "F at 1/2 cell", "PSNR")
+RECORDED = (*PEERS, "smooth normals, degrees", "Chamfer of what cameras see, cells", "PSNR of the object")
+HIGHER = ("F at 1 cell", "F at 1/2 cell", "PSNR", "PSNR of the object")
 
 
 def row(name: str, figures: dict[str, float]) -> str:
@@ -537,8 +557,10 @@ def wrong(options: argparse.Namespace) -> None:
         for shape in objects_of(options.objects, options.shapes):
             path = file_of(options, shape, options.mesh)
             kind = GRID if options.mesh in GRID_SURFACES else options.mesh
-            if not path.is_file() and answer(options, kind, shape) is None:
-                continue
+            if not path.is_file():
+                answer(options, kind, shape)
+            if not path.is_file():
+                continue  # why has been said
             found = pictured(shape, read_mesh(path), options)
             rows += [found[name] for name in ("truth", "mesh", "error")]
             names += [f"{name_of(shape)}: truth", options.mesh, f"off by 0 to {WORST:g} cells, {found['mean']:.2f}"]

@@ -116,6 +116,14 @@ def test_a_mesh_is_measured_and_kept_and_what_is_wrong_with_it_drawn(tmp_path: P
     assert np.asarray(Image.open(sheet)).std() > 10
 
 
+def test_a_mesh_that_cannot_be_made_is_missing_and_the_others_are_there() -> None:
+    def none() -> Mesh:
+        raise ValueError("there is no surface")
+
+    found, missing = surfaces.made({"density": none, "depth": lambda: ball(1.0)})
+    assert set(found) == {"depth"} and missing == {"density": "there is no surface"}
+
+
 @pytest.mark.soak
 def test_the_meshes_of_a_grid_are_measured() -> None:
     found = surfaces.worked(options("truth", "box", "--worker", "grid", "--views", "24", "--side", "64"))

@@ -71,7 +71,7 @@ def test_the_object_is_seen_before_all_of_it_as_without() -> None:
 
 def test_the_scene_has_no_end_and_its_object_keeps_its_box_and_its_place() -> None:
     bare, capture = seen("nothing").scene, seen("clutter").scene
-    assert (capture.space, capture.background, capture.near) == ("contracted", None, 0.05)
+    assert (capture.space, capture.background, capture.near) == ("contracted", None, bare.near / 2)
     assert capture.far == pytest.approx(2 * DISTANCE + BEHIND)
     assert capture.box == bare.box and capture.world_from_scene.scale == bare.world_from_scene.scale
     assert (seen("clutter").depth <= capture.far).all()  # type: ignore[operator]

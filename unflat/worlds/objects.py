@@ -43,6 +43,8 @@ DIAGONAL = 2.2
 """of the object's box, in the scene's frame"""
 MARGIN = 0.05
 """between the object and the scene's box, and its nearest and furthest depth"""
+NEARER = 0.5
+"""of the nearest depth, where something is around: what reading a capture makes of points (`data.scenes`)"""
 SMALLEST = 8
 """pixels a side"""
 MOST_SAMPLES = 8
@@ -129,7 +131,8 @@ class Objects:
         if self.around == "nothing":
             return self._seen([mesh], self._poses(), scene, names, progress)
         around = _surroundings(self.around, self.distance, _texels(self.size), self.seed)
-        return _opaque(self._seen([mesh, *around], self._poses(), self._without_end(scene), names, progress))
+        endless = self._without_end(scene, NEARER * scene.near)
+        return _opaque(self._seen([mesh, *around], self._poses(), endless, names, progress))
 
     def write(self, folder: Path, progress: bool = True) -> Path:
         """The capture as files, laid out as the head of this module says; returns the path of the JSON."""
@@ -164,7 +167,8 @@ class Objects:
         places = _on_sphere(turns, np.full(frames, math.sin(ELEVATION)))
         poses = np.stack([_looking_at_middle(self.distance * place) for place in places])
         names = [f"turntable/{index:04d}" for index in range(frames)]
-        return _opaque(replace(self, size=size)._seen([mesh, around], poses, self._without_end(scene), names, progress))
+        endless = self._without_end(scene, MARGIN)
+        return _opaque(replace(self, size=size)._seen([mesh, around], poses, endless, names, progress))
 
     def _object(self) -> tuple[Mesh, Scene]:
         """The surface in the scene's frame, and where that lies."""
@@ -181,9 +185,9 @@ class Objects:
         scene = Scene("box", box, self.distance - reach, self.distance + reach, WHITE)
         return mesh, scene.placed(world_from_scene)
 
-    def _without_end(self, scene: Scene) -> Scene:
-        """The scene where a dome is around. Where the object begins is not given away, as it is not by photos."""
-        return replace(scene, space="contracted", near=MARGIN, far=2 * self.distance + BEHIND, background=None)
+    def _without_end(self, scene: Scene, near: float) -> Scene:
+        """The scene where a dome is around."""
+        return replace(scene, space="contracted", near=near, far=2 * self.distance + BEHIND, background=None)
 
     def _poses(self) -> Float[np.ndarray, "n 4 4"]:
         """scene_from_camera of each view."""

@@ -4,7 +4,7 @@ import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -107,13 +107,14 @@ class Method(nn.Module):
     class Unsup3D(Method, config=Config, takes=Photos, gives=("depth", ...)):
 
     `config` is its settings class, `needs` names fields of the data that must be there, `asks` is what `predict` is
-    given (the kind of data unless said otherwise).
+    given (the kind of data unless said otherwise), `field_gives` what its `field` gives beside colours.
     """
 
     takes: ClassVar[type]
     needs: ClassVar[tuple[str, ...]]
     asks: ClassVar[type]
     gives: ClassVar[tuple[str, ...]]
+    field_gives: ClassVar[Literal["density", "distance"]]
     Config: ClassVar[type]
     recipe: ClassVar[int] = 0
     """raised by hand where the same settings begin to give other weights: recorded rows of tables are then run again"""
@@ -131,6 +132,7 @@ class Method(nn.Module):
         config: type | None = None,
         needs: tuple[str, ...] = (),
         asks: type | None = None,
+        field_gives: Literal["density", "distance"] = "density",
         **keywords: Any,
     ) -> None:
         super().__init_subclass__(**keywords)
@@ -143,6 +145,7 @@ class Method(nn.Module):
         if config is not None:
             cls.Config = config
         cls.takes, cls.needs, cls.asks, cls.gives = takes, needs, asks or takes, gives
+        cls.field_gives = field_gives
 
     def __init__(self, config: Any, extent: Extent) -> None:
         super().__init__()
@@ -212,7 +215,7 @@ class Method(nn.Module):
         self, points: Float[Tensor, "n 3"], directions: Float[Tensor, "n 3"]
     ) -> tuple[Float[Tensor, "n"], Float[Tensor, "n 3"]]:
         """Density (absorption per unit of length) and colour in [0, 1] at points of the scene's frame, seen along unit
-        directions; of a surface method the distance to the surface in place of the density."""
+        directions; where `field_gives` says distance, how far the surface is, negative inside, in place of density."""
         raise NotImplementedError(f"{type(self).__name__} has no field that can be asked at points")
 
 

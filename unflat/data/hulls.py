@@ -131,8 +131,23 @@ def carved(capture: Capture, low: Float[Tensor, "3"], high: Float[Tensor, "3"], 
     if capture.scene.space == "contracted":
         found = Carved(seen_cells(capture, low, high, least), low, high)
     if not found.inside.any():
-        raise ValueError("the pictures leave nothing: look at the cameras and the box (unflat data inspect)")
+        raise ValueError(NOTHING_LEFT)
     return found
+
+
+def object_box(
+    capture: Capture, low: Float[Tensor, "3"], high: Float[Tensor, "3"]
+) -> tuple[Float[Tensor, "3"], Float[Tensor, "3"]]:
+    """The box of the object that pictures with silhouettes show, within another box; that one where they have none."""
+    if not capture.has_alpha:
+        return low, high
+    hull = tight_hull(capture, low, high)
+    if not hull.inside.any():
+        raise ValueError(NOTHING_LEFT)
+    return hull.low, hull.high
+
+
+NOTHING_LEFT = "the pictures leave nothing: look at the cameras and the box (unflat data inspect)"
 
 
 def tight_hull(capture: Capture, low: Float[Tensor, "3"], high: Float[Tensor, "3"]) -> Carved:

@@ -163,7 +163,7 @@ class _March(torch.autograd.Function):
 
         backs = side_by_side(weigh, range(len(ctx.pieces)))
         of_density, of_colour = accumulator(row_of.size, 1), accumulator(row_count, channels)
-        slabs = _slabs([cell for _, cell, *_ in ctx.samples], row_of.size)
+        parts = slabs([cell for _, cell, *_ in ctx.samples], row_of.size)
 
         def scatter(slab: tuple[int, int]) -> list[np.ndarray]:
             lists = [np.empty(len(part.touched), np.int64) for part in (of_density, of_colour)]
@@ -175,7 +175,7 @@ class _March(torch.autograd.Function):
                 )  # fmt: skip
             return [part[:n] for part, n in zip(lists, counts, strict=True)]
 
-        touched = [np.concatenate(parts) for parts in zip(*side_by_side(scatter, slabs), strict=True)]
+        touched = [np.concatenate(parts) for parts in zip(*side_by_side(scatter, parts), strict=True)]
         grid, colours = of_density.rows(touched[0]), of_colour.rows(touched[1])
         of_background = (of_rgb * torch.from_numpy(through)[:, None]).sum(0)
         return None, None, None, flattened(grid), colours, of_background
@@ -186,7 +186,7 @@ def _relus(voxels: Voxels, walk: Walk) -> tuple[bool, bool]:
     return walk.activation == "relu", voxels.activation == "relu"
 
 
-def _slabs(cells: list[np.ndarray], voxels: int) -> list[tuple[int, int]]:
+def slabs(cells: list[np.ndarray], voxels: int) -> list[tuple[int, int]]:
     """Ranges of voxels to which about equally many samples give, one for each part of the rays."""
     some = np.concatenate([cell[:: max(1, len(cell) // 256)] for cell in cells])
     edges = [0, *(int(np.quantile(some, i / len(cells))) for i in range(1, len(cells)) if len(some)), voxels]

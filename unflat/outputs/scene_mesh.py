@@ -50,7 +50,7 @@ SEEN = 400
 """pixels of the longer side of pictures of a mesh, and of those that points are taken from"""
 WITHOUT_DEPTH = " (the field is how far points lie behind what the views see; --surface density asks for no views)"
 
-Surface = Literal["density", "depth"]
+Surface = Literal["density", "depth", "distance"]
 Value = Callable[[Float[Tensor, "n 3"]], Float[Tensor, "n"]]
 
 
@@ -66,7 +66,8 @@ def scene_mesh(
 ) -> Mesh:
     """The surface of what a method has learned, in the scene's frame, bare, with normals.
 
-    `surface` says of what: density or depth; left out, depth, and density where a `level` is given. `level` is the
+    `surface` says of what: density or depth; left out, depth, and density where a `level` is given. Of a method whose
+    field gives distances it is where these are zero, unless depth is asked for. `level` is the
     density of the surface, in shares of light lost a unit of the scene; left out, as the head of this module says.
     `cells` are those along its longest side. `box` is least and largest x, y, z in the scene's frame; left out, the
     scene's own, drawn tight around what is there. Left out are, unless `floaters`: parts under a hundredth of the
@@ -82,7 +83,7 @@ def scene_mesh(
         )
     if cells < 1:
         raise ValueError(f"cells is {cells}; give their number along the longest side of the mesh, at least 1")
-    surface = surface or ("depth" if level is None else "density")
+    surface = _which(method, surface, level)
     value, height = _inside(method, views, surface, level, max(MAP, cells))
 
     def found(box: Box, cells: int) -> Mesh:
@@ -97,7 +98,7 @@ def scene_mesh(
     if box is None:
         box = _around(found(scene.box, min(cells, ROUGH)), scene.box, min(cells, ROUGH))
     mesh = found(box, cells)
-    if floaters or (surface == "depth" and scene.space == "box"):
+    if floaters or surface == "distance" or (surface == "depth" and scene.space == "box"):
         return mesh
     kept = _seen(mesh, views)
     if scene.space != "box":
@@ -108,6 +109,21 @@ def scene_mesh(
             "(box=), or keep all there is (--floaters)"
         )
     return without_floaters(only(mesh, kept))
+
+
+def _which(method: Method, surface: Surface | None, level: float | None) -> Surface:
+    """The surface that is meant. ValueError for one that the method has not."""
+    name = type(method).__name__
+    if method.field_gives == "distance":
+        if surface == "density" or level is not None:
+            raise ValueError(
+                f"{name} learns distances, whose surface is where they are zero, and has no density: leave out "
+                "--surface and --level"
+            )
+        return surface or "distance"
+    if surface == "distance":
+        raise ValueError(f"{name} learns a density and no distances: take its surface of depth or of density")
+    return surface or ("depth" if level is None else "density")
 
 
 def _inside(
@@ -123,11 +139,13 @@ def _inside(
             )
         return lambda cell: fused(maps, REACH * cell), lambda cell: 0.0
 
-    def density(points: Float[Tensor, "n 3"]) -> Float[Tensor, "n"]:
+    def asked(points: Float[Tensor, "n 3"]) -> Float[Tensor, "n"]:
         up = points.new_tensor([0.0, 0.0, 1.0]).expand(len(points), 3)
         return method.field(points.to(method.device), up.to(method.device))[0].cpu()
 
-    return lambda cell: density, lambda cell: level_of(cell) if level is None else level
+    if surface == "distance":
+        return lambda cell: lambda points: -asked(points), lambda cell: 0.0
+    return lambda cell: asked, lambda cell: level_of(cell) if level is None else level
 
 
 def _around(rough: Mesh, box: Box, cells: int) -> Box:
@@ -175,7 +193,9 @@ def painted(method: Method, mesh: Mesh, views: Viewpoints, *, texture: int = 0, 
 
 def field_colour(method: Method, mesh: Mesh) -> Colour:
     """What is seen of a surface in the scene's frame: rays of a few cells through its points are composited, since a
-    field has its colours where its density is, which is not just where the surface was put."""
+    density has its colours where it is, which is not just where the surface was put. Distances are zero just there."""
+    if method.field_gives == "distance":
+        return lambda points, directions: _at(method, points, directions)
     cell = float((mesh.vertices.amax(0) - mesh.vertices.amin(0)).max()) / FIELD_CELLS
     steps = torch.linspace(-THROUGH, THROUGH, 4 * round(THROUGH) + 1) * cell
     step = float(steps[1] - steps[0])
@@ -192,6 +212,10 @@ def field_colour(method: Method, mesh: Mesh) -> Colour:
         return seen.cpu().clamp(0, 1)
 
     return colour
+
+
+def _at(method: Method, points: Float[Tensor, "n 3"], directions: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
+    return method.field(points.to(method.device), directions.to(method.device))[1].cpu().clamp(0, 1)
 
 
 def points_seen(method: Method, views: Viewpoints, count: int = 200_000, seed: int = 0) -> SurfacePoints:

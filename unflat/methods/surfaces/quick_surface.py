@@ -1,0 +1,334 @@
+"""Quick surface: the shape of an object as a grid of signed distances, in seconds on a CPU, without a network. Ours.
+
+What is published and what is not: the opacity of a distance is NeuS's (Wang et al. 2021), that it is learned on a grid
+of voxels, without a network, Voxurf's (Wu et al. 2022) and others'; the eikonal term is Gropp et al.'s (2020). What
+makes it quick: it begins where another field stands after a few seconds (`quick_grid`), as the surface on which the
+depth of all views agrees (Curless and Levoy 1996); the walk along each ray, the compositing and all gradients are one
+loop (`kernels/distance_march.py`); and only a band of a few voxels around the surface is ever looked at.
+docs/methods/quick_surface.md has the figures and the reasons.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import log
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from unflat.data.hulls import near_object, object_box
+from unflat.data.kinds import Capture, Extent
+from unflat.data.rays import RayBatch, RayPool, camera_rays, pictures_along, pooled
+from unflat.data.scenes import footprint
+from unflat.data.viewpoints import Viewpoints, spread_over
+from unflat.fields.voxels import coarse_shape, finer, finer_rows, grid_shape, occupied_cells, places_of, rows_within
+from unflat.geometry.cameras import Cameras, Pinhole
+from unflat.geometry.depth import normals_of
+from unflat.geometry.spherical_harmonics import harmonics
+from unflat.kernels.accumulators import forget_accumulators
+from unflat.kernels.clearance import clearance
+from unflat.kernels.distance_march import Approach, Distances, colour_at, distance_at, distance_march, slope_at
+from unflat.kernels.distance_terms import Band, with_terms
+from unflat.kernels.walking import Cells
+from unflat.method import Group, Losses, Method, Prediction, hosted
+from unflat.outputs.fusion import depth_maps, fused
+from unflat.outputs.paths import usual_pinhole
+from unflat.outputs.surfaces import library
+from unflat.training.experiment import Experiment
+from unflat.training.settings import Training, seed_of
+from unflat.worlds.objects import object_splits
+
+
+@dataclass(frozen=True)
+class Config:
+    """The settings."""
+
+    host_steps: int = 300
+    """steps in which the quick grid learns what the surface begins with"""
+    host_experiment: str = "small"
+    """its settings: of one of the quick grid's experiments"""
+    detail: float = 1.7
+    """pixels that a voxel of the last stage is wide, at the middle of the scene"""
+    most: int = 256
+    """voxels along the longest side, however small the pixels"""
+    stages: tuple[float, ...] = (0.5, 1.0)
+    """voxels along a side in each stage, as a share of the last one's"""
+    until: tuple[int, ...] = (400,)
+    """steps of distances with which each stage but the last ends"""
+    batch_size: int = 2048
+    """rays in a step"""
+    bands: tuple[int, ...] = (1, 4)
+    """spherical harmonics of each colour in each stage: 1, 4, 9 or 16. Where colours depend on the view from the first
+    stage on, what is hollow is filled"""
+    step: float = 0.7
+    """between two samples of a ray, in voxels"""
+    least: float = 1e-3
+    """weight in the picture under which a section of a ray is left out"""
+    over: int = 700
+    """steps of distances in which sharpness and rates go from first to last"""
+    sharpness: tuple[float, float] = (1.4, 6.0)
+    """s of NeuS at first and at last, in 1 / voxel of the last stage"""
+    rates: tuple[float, float] = (0.2, 0.1)
+    """learning rates of distance, in voxels, and of colour, times the run's"""
+    decay: float = 0.1
+    """what is left of the rates at last"""
+    eikonal: float = 5e-5
+    """weight of slopes other than 1, a voxel (`kernels/distance_terms.py`)"""
+    curvature: float = 1e-4
+    """weight of what is not smooth, a voxel"""
+    blur: float = 0.7
+    """deviation, in voxels, with which the first distances are smoothed"""
+    band: float = 4.0
+    """voxels from the surface up to which there are colours, and both terms act"""
+    margin: float = 2.0
+    """voxels from the surface up to which rays are sampled, at least"""
+    far: float = 4.0
+    """and what 1 / sharpness is multiplied with, if that is more: what is further takes away nothing"""
+    refresh: int = 150
+    """steps between two looks at where the surface is"""
+
+
+MAPS, MAP_SIDE, MAP_REACH = 40, 100, 4.0
+"""depth maps from which the surface begins, pixels along their longer side, and voxels over which they are averaged"""
+FINALLY = 10**9
+"""the step with which everything is drawn: after the last"""
+BRIGHTEST = 0.98
+"""colour in which a surface begins, at most, and 1 less this at least: the sigmoid's ends are at infinity"""
+
+
+class QuickSurface(
+    Method,
+    config=Config,
+    takes=Capture,
+    asks=Cameras,
+    gives=("rgb", "depth", "normals", "opacity"),
+    field_gives="distance",
+):
+    """Signed distances and colours in voxels, fitted to the pictures of one object."""
+
+    low: Tensor
+    high: Tensor
+    row_of: Tensor
+    clear: Tensor
+    banded: Tensor
+    background: Tensor
+    stage: Tensor
+    finest: Tensor
+    poses: Tensor
+    lens: Tensor
+
+    def __init__(self, config: Config, extent: Extent) -> None:
+        super().__init__(config, extent)
+        box = torch.tensor(self.scene.limits)
+        self.host = hosted("quick_grid", extent, config.host_experiment)
+        self.register_buffer("low", box[:3].clone())
+        self.register_buffer("high", box[3:].clone())
+        self.register_buffer("stage", torch.tensor(-1))  # the host's
+        self.register_buffer("finest", torch.tensor(config.most))
+        self.register_buffer("background", torch.tensor(self.scene.backdrop))
+        self.register_buffer("poses", torch.zeros(0, 4, 4, dtype=torch.float64))
+        self.register_buffer("lens", torch.zeros(6, dtype=torch.float64))
+        self.register_buffer("row_of", torch.full((2, 2, 2), -1, dtype=torch.int32))
+        self.register_buffer("clear", torch.ones(1, 1, 1, dtype=torch.uint8))
+        self.register_buffer("banded", torch.zeros(1, 1, 1, dtype=torch.bool))
+        self.distance = nn.Parameter(torch.ones(8))
+        self.colour = nn.Parameter(torch.zeros(0, 3 * config.bands[0]))
+
+    @property
+    def voxel(self) -> float:
+        """Its side in this stage."""
+        share = self.config.stages[max(0, int(self.stage))]
+        return float((self.high - self.low).max()) / max(4, round(int(self.finest) * share))
+
+    # -- what the surface begins with ----------------------------------------------------------------------------------
+
+    def prepare(self, data: Capture) -> None:
+        """Draw the box tight around the object, make voxels as fine as pixels are, and keep where it was seen from."""
+        self.host.prepare(data)
+        self.low, self.high = object_box(data, self.low, self.high)
+        side = float((self.high - self.low).max()) / (self.config.detail * footprint(data))
+        self.finest = torch.tensor(max(8, min(self.config.most, round(side))))
+        views = data.viewpoints[spread_over(len(data), MAPS)]
+        lens = usual_pinhole(views, MAP_SIDE)
+        self.poses = torch.from_numpy(views.scene_from_camera.astype(np.float64))
+        self.lens = torch.tensor([lens.fx, lens.fy, lens.cx, lens.cy, lens.width, lens.height], dtype=torch.float64)
+
+    @torch.no_grad()
+    def begin(self) -> None:
+        """The distance to where the host's depth maps agree that the object is, and its colours there."""
+        ndimage = library("scipy.ndimage", "a surface")
+        self.stage.fill_(0)
+        shape = grid_shape(self.low, self.high, round(float((self.high - self.low).max()) / self.voxel))
+        places = places_of(shape, self.low.cpu(), self.high.cpu())
+        fx, fy, cx, cy, width, height = self.lens.tolist()
+        pinhole = Pinhole(fx, fy, cx, cy, round(width), round(height))
+        views = Viewpoints([pinhole] * len(self.poses), self.poses.cpu().numpy(), ("",) * len(self.poses))
+        behind = fused(depth_maps(self.host, views, MAP_SIDE), MAP_REACH * self.voxel)
+        inside = torch.cat([behind(some) for some in torch.split(places, 2**17)]).view(shape).numpy()
+        inside = np.pad(ndimage.gaussian_filter(inside, self.config.blur)[1:-1, 1:-1, 1:-1] > 0, 1)
+        if not inside.any():
+            raise ValueError(
+                "there is no surface to begin with: in the pictures learned so far nothing is opaque. Give the quick "
+                "grid more steps (--config.host-steps), or look at the cameras and masks (unflat data inspect)"
+            )
+        # what is closed all around cannot be seen: fields are often hollow
+        inside = ndimage.binary_fill_holes(inside)
+        apart = ndimage.distance_transform_edt(~inside) - ndimage.distance_transform_edt(inside)
+        apart = ndimage.gaussian_filter(apart.astype(np.float32), self.config.blur) * np.float32(self.voxel)
+        self.distance = nn.Parameter(torch.from_numpy(apart).flatten().to(self.low))
+        self.settle(shape)
+        self.colour = nn.Parameter(self.host_colours(places[self.row_of.flatten().cpu() >= 0]).to(self.low))
+        forget_accumulators()
+
+    def host_colours(self, places: Float[Tensor, "n 3"]) -> Float[Tensor, "n k"]:
+        """Harmonics of the host's colours. The corners of a cube are a design: over them, harmonics up to degree 1 are
+        orthogonal."""
+        corners = torch.tensor([[x, y, z] for x in (-1.0, 1.0) for y in (-1.0, 1.0) for z in (-1.0, 1.0)]) / 3**0.5
+        bands = self.config.bands[0]
+        total = torch.zeros(len(places), 3, bands)
+        for corner in corners:
+            towards = corner.expand(len(places), 3)
+            pieces = zip(torch.split(places, 2**17), torch.split(towards, 2**17), strict=True)
+            rgb = torch.cat([self.host.field(p.to(self.device), d.to(self.device))[1].cpu() for p, d in pieces])
+            raw = torch.logit(rgb.clamp(1 - BRIGHTEST, BRIGHTEST))
+            total[..., :4] += raw[..., None] * harmonics(corner, min(4, bands))
+        return total.flatten(1) * (4 * torch.pi / len(corners))
+
+    # -- learning ------------------------------------------------------------------------------------------------------
+
+    def batches(self, data: Capture, step: int, seed: int) -> Iterator[RayBatch]:
+        if self.stage < 0:
+            return self.host.batches(data, step, seed)
+        among = near_object(data) if data.has_alpha and self.scene.space == "box" else None
+        return pooled(RayPool(data), self.config.batch_size, seed=seed, start=step, among=among)
+
+    def losses(self, batch: RayBatch, step: int) -> Losses:
+        if self.stage < 0:
+            return self.host.losses(batch, step)
+        key, background, rgb = seed_of(step, 1), self.background, batch.rgb
+        if batch.opacity is not None:  # before any colour: else what has the background's is left out, or made up
+            shade = torch.rand(3, generator=torch.Generator().manual_seed(key % 2**63)).to(background)
+            rgb, background = rgb + (1 - batch.opacity)[:, None] * (shade - background), shade
+        weight = 1 / len(batch)
+        distance = with_terms(self.distance, self.band, self.config.eikonal * weight, self.config.curvature * weight)
+        seen = distance_march(batch.rays, self.grid(distance), self.approach(step, key), background)
+        error = (seen.rgb - rgb).square().mean()
+        figures = {"PSNR": -10 * error.detach().log10(), "sections": seen.sections.float().mean()}
+        return Losses({"photometric": error}, figures)
+
+    def grid(self, distance: Float[Tensor, "v"]) -> Distances:
+        return Distances(distance, self.colour, self.row_of, Cells(self.low, self.high, self.clear))
+
+    @property
+    def band(self) -> Band:
+        return Band.of(self.row_of, self.voxel)
+
+    def approach(self, step: int, key: int = 0) -> Approach:
+        first, last = self.config.sharpness
+        sharpness = first * (last / first) ** self.done(step) * int(self.finest) / float((self.high - self.low).max())
+        return Approach(self.config.step * self.voxel, sharpness, key, least=self.config.least)
+
+    def done(self, step: int) -> float:
+        """The share of the schedules that is over."""
+        return min(1.0, max(0.0, (step - self.config.host_steps) / self.config.over))
+
+    def parameter_groups(self) -> list[Group]:
+        if self.stage < 0:
+            return [*self.host.parameter_groups(), Group([self.distance, self.colour])]
+        of_distance, of_colour = self.config.rates
+        rates = ((self.distance, of_distance * self.voxel), (self.colour, of_colour))
+
+        def schedule(step: int) -> float:
+            return float(self.config.decay ** self.done(step))
+
+        return [Group([p], "touched", 2 * rate, betas=(0.9, 0.99), eps=1e-12, schedule=schedule) for p, rate in rates]
+
+    def update(self, step: int) -> bool:
+        config, done = self.config, step + 1 - self.config.host_steps
+        if self.stage < 0:
+            if done < 0:
+                return self.host.update(step)
+            self.begin()
+            return True
+        if int(self.stage) < len(config.until) and done == config.until[int(self.stage)]:
+            self.grow()
+            return True
+        if done % config.refresh == 0:
+            reach = max(config.margin * self.voxel, config.far / self.approach(step).sharpness)
+            self.clear = clearance(self.near_surface(reach) & self.banded)
+        return False
+
+    def near_surface(self, reach: float) -> Bool[Tensor, "i j k"]:
+        """The coarse cells in which distances are under `reach`."""
+        there = self.distance.detach().view(self.row_of.shape).abs() < reach
+        return occupied_cells(there, coarse_shape(self.row_of.shape))  # type: ignore[arg-type]
+
+    def settle(self, shape: tuple[int, int, int]) -> None:
+        """A new grid's band, all of which is sampled until the next look."""
+        self.row_of = torch.empty(shape, dtype=torch.int32, device=self.low.device)
+        self.banded = self.near_surface(self.config.band * self.voxel)
+        self.row_of = rows_within(self.banded, shape).to(self.low.device)
+        self.clear = clearance(self.banded)
+
+    @torch.no_grad()
+    def grow(self) -> None:
+        """The next stage's voxels, with what the last stage's have learned."""
+        before, distance = self.row_of, self.distance.detach()
+        self.stage += 1
+        shape = grid_shape(self.low, self.high, round(float((self.high - self.low).max()) / self.voxel))
+        self.distance = nn.Parameter(finer(distance.view(before.shape), shape).flatten())
+        self.settle(shape)
+        colour = finer_rows(self.colour.detach(), before, self.row_of)
+        colour = colour.view(len(colour), 3, -1)
+        more = self.config.bands[int(self.stage)] - colour.shape[2]
+        self.colour = nn.Parameter(nn.functional.pad(colour, (0, more)).flatten(1))
+        forget_accumulators()
+
+    # -- pictures ------------------------------------------------------------------------------------------------------
+
+    def predict(self, query: Cameras) -> Prediction:
+        if self.stage < 0:
+            seen = self.host.predict(query)
+            assert seen.depth is not None
+            return Prediction(seen.rgb, seen.depth, normals_of(seen.depth, query.pinhole), opacity=seen.opacity)
+        rays, grid = camera_rays(self.scene, query, self.device), self.grid(self.distance)
+        met = distance_march(rays, grid, self.approach(FINALLY), self.background)
+        rgb, depth, opacity = pictures_along(self.scene, query, rays, met.rgb, met.distance, met.through)
+        mean = met.distance / (1 - met.through).clamp_min(1e-6)
+        outwards = normalize(slope_at(rays.origins + mean[:, None] * rays.directions, grid, self.voxel), dim=1)
+        outwards = torch.where((outwards * rays.sights).sum(1, keepdim=True) > 0, -outwards, outwards)
+        normals = query.camera_from_world.turn(outwards.cpu().view(len(query), -1, 3)).view(rgb.shape).to(rgb)
+        return Prediction(rgb, depth, normals.where(depth.isfinite()[..., None], torch.nan), opacity=opacity)
+
+    def field(
+        self, points: Float[Tensor, "n 3"], directions: Float[Tensor, "n 3"]
+    ) -> tuple[Float[Tensor, "n"], Float[Tensor, "n 3"]]:
+        if self.stage < 0:  # of the host, 0 where a voxel takes half of the light
+            density, rgb = self.host.field(points, directions)
+            return self.voxel * (1 - density * self.voxel / log(2)), rgb
+        grid = self.grid(self.distance)
+        return distance_at(points, grid), colour_at(points, directions, grid)
+
+
+def small() -> Experiment:
+    """A generated vase on two cores."""
+    training = Training(steps=1000, rate=0.5, schedule="constant", clip=0.0)
+    return Experiment(QuickSurface, Config(), training, *object_splits("vase", 60, 200))
+
+
+def tiny() -> Experiment:
+    """A few steps on a few small pictures: shows that everything runs, learns little."""
+    config = Config(
+        host_experiment="tiny",
+        host_steps=2,
+        detail=1.0,
+        stages=(0.8, 1.0),
+        until=(1,),
+        batch_size=64,
+        over=2,
+        refresh=1,
+    )
+    training = Training(steps=5, rate=0.5, clip=0.0, log_every=1, validate_every=4, save_every=3)
+    return Experiment(QuickSurface, config, training, *object_splits("vase", 6, 24))

@@ -167,7 +167,20 @@ def seen_cells(
     """The cells of a contracted space, between two corners, that at least such a share of the pictures sees: what few
     see, they explain by haze before them."""
     shape = coarse_shape(grid_shape(low, high, SEEN))
-    return (seen_by(capture, expanded(middles_of(shape, low, high))) >= least * len(capture)).view(shape)
+    places = expanded(middles_of(shape, low, high))
+    seen = seen_by(capture, places) >= least * len(capture)
+    return (seen & ~between(capture, places)).view(shape)
+
+
+def between(capture: Capture, places: Float[Tensor, "v 3"]) -> Bool[Tensor, "v"]:
+    """The places outside of the scene's box that are nearer to its middle than all cameras are, where all of the box is
+    so, too: then what matters is in it, and nothing stands before it."""
+    box = torch.tensor(capture.scene.box)
+    nearest = float(np.linalg.norm(capture.viewpoints.centres, axis=1).min())
+    if float(torch.maximum(-box[:3], box[3:]).norm()) >= nearest:
+        return torch.zeros(len(places), dtype=torch.bool)
+    outside = ((places < box[:3]) | (places > box[3:])).any(1)
+    return outside & (places.norm(dim=1) < nearest)
 
 
 def seen_by(capture: Capture, places: Float[Tensor, "v 3"]) -> Int[Tensor, "v"]:
@@ -194,5 +207,23 @@ def near_object(capture: Capture, pixels: int = NEAR) -> Int[np.ndarray, "m"]:
         shown = torch.from_numpy(capture.picture(i)[..., 3] >= SHOWS)[None].float()
         near = max_pool2d(shown, 2 * pixels + 1, 1, pixels)[0] > 0
         found.append(np.flatnonzero(near.numpy()) + capture.first[i])
+    kept = np.concatenate(found)
+    return kept if capture.mask is None else kept[capture.mask[kept]]
+
+
+def pixels_of_box(capture: Capture, low: Float[Tensor, "3"], high: Float[Tensor, "3"]) -> Int[np.ndarray, "m"]:
+    """Numbers of the capture's pixels in the rectangles around what a box of the scene's frame looks like: all of a
+    picture whose camera stands in the box or beside it."""
+    corners = torch.stack(torch.meshgrid(*torch.stack([low, high], 1), indexing="ij"), -1).reshape(-1, 3)
+    found = []
+    for i, pinhole in enumerate(capture.pinholes):
+        local = capture.cameras(i).camera_from_world.apply(corners[None])[0]
+        left, top, right, bottom = 0, 0, pinhole.width, pinhole.height
+        if bool((local[:, 2] > capture.scene.near).all()):
+            least, largest = pinhole.project(local).aminmax(dim=0)
+            left, top = (int(v) for v in least.floor().clamp_min(0))
+            right, bottom = min(right, int(largest[0].ceil())), min(bottom, int(largest[1].ceil()))
+        rows, columns = np.arange(top, bottom), np.arange(left, right)
+        found.append((capture.first[i] + rows[:, None] * pinhole.width + columns).reshape(-1))
     kept = np.concatenate(found)
     return kept if capture.mask is None else kept[capture.mask[kept]]

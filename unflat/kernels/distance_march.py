@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn.functional import logsigmoid
+from torch.nn.functional import logsigmoid, normalize
 
 from unflat.geometry.spaces import Rays
 from unflat.kernels.accumulators import accumulator, flattened
@@ -142,6 +142,14 @@ def slope_at(points: Float[Tensor, "n 3"], grid: Distances, side: float) -> Floa
     return torch.stack([distance_at(points + way, grid) - distance_at(points - way, grid) for way in ways], 1) / (
         2 * side
     )
+
+
+def facing(
+    points: Float[Tensor, "n 3"], sights: Float[Tensor, "n 3"], grid: Distances, side: float
+) -> Float[Tensor, "n 3"]:
+    """The unit normals of the surface at points of it, on the side that is seen along unit directions."""
+    outwards = normalize(slope_at(points, grid, side), dim=1)
+    return torch.where((outwards * sights).sum(1, keepdim=True) > 0, -outwards, outwards)
 
 
 def colour_at(points: Float[Tensor, "n 3"], sights: Float[Tensor, "n 3"], grid: Distances) -> Float[Tensor, "n 3"]:

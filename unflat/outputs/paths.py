@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from torch import Tensor
 
 from unflat.data.kinds import Scene
 from unflat.data.readers.camera_paths import read_camera_path
 from unflat.data.recordings import Frame
-from unflat.data.viewpoints import Viewpoints
+from unflat.data.viewpoints import Viewpoints, spread_over
 from unflat.geometry.cameras import Pinhole
 from unflat.geometry.quaternions import neighbourly, quaternion_of, rotation_of, slerp
 
@@ -175,6 +176,21 @@ def usual_pinhole(views: Viewpoints, side: int | None = None) -> Pinhole:
     width, height = max(1, round(width * scale)), max(1, round(height * scale))
     focal = max(width, height) / across
     return Pinhole(focal, focal, width / 2, height / 2, width, height)
+
+
+def kept_views(views: Viewpoints, most: int, side: int) -> tuple[Float[Tensor, "k 4 4"], Float[Tensor, "6"]]:
+    """At most so many of the views, and `usual_pinhole`, as what a checkpoint can hold: see `views_of`."""
+    some = views[spread_over(len(views), most)]
+    lens = usual_pinhole(some, side)
+    numbers = [lens.fx, lens.fy, lens.cx, lens.cy, lens.width, lens.height]
+    return torch.from_numpy(some.scene_from_camera.copy()), torch.tensor(numbers, dtype=torch.float64)
+
+
+def views_of(poses: Float[Tensor, "k 4 4"], lens: Float[Tensor, "6"]) -> Viewpoints:
+    """What `kept_views` gave."""
+    fx, fy, cx, cy, width, height = lens.tolist()
+    pinhole = Pinhole(fx, fy, cx, cy, round(width), round(height))
+    return Viewpoints([pinhole] * len(poses), poses.cpu().numpy(), ("",) * len(poses))
 
 
 def _check(views: Viewpoints, frames: int) -> None:

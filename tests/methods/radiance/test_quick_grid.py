@@ -133,7 +133,7 @@ def test_what_a_ray_sees_is_asked_to_lie_in_one_place(endless: Capture, tmp_path
     spreads = []
     for distortion in (0.0, 0.1):
         method, batch = learned(endless, replace(NARROW, distortion=distortion), tmp_path / str(distortion))
-        spread = method.march(batch, key=0).spread.detach().mean()
+        spread = method.march(batch.rays, key=0).spread.detach().mean()
         terms = method.losses(batch, 0).terms
         assert set(terms) == {"photometric"} | ({"distortion"} if distortion else set())
         spreads.append(float(spread))
@@ -145,7 +145,7 @@ def test_a_space_without_end_is_opaque_everywhere(endless: Capture, tmp_path: Pa
     endless, passing = replace(endless, pixels=(255 * laid + 0.5).astype(np.uint8)), []
     for weight in (0.0, 0.1):
         method, batch = learned(endless, replace(NARROW, opacity_weight=weight), tmp_path / str(weight))
-        through = method.march(batch, key=seed_of(0, 1)).through.detach()
+        through = method.march(batch.rays, key=seed_of(0, 1)).through.detach()
         terms = method.losses(batch, 0).terms
         if weight:
             assert terms["opacity"].item() == pytest.approx(weight * through.square().mean().item(), rel=1e-4)

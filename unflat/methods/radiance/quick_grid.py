@@ -30,6 +30,7 @@ from unflat.fields.voxels import (
     rows_within,
 )
 from unflat.geometry.cameras import Cameras
+from unflat.geometry.spaces import Rays
 from unflat.kernels.accumulators import forget_accumulators
 from unflat.kernels.clearance import clearance
 from unflat.kernels.smoothing import smoothed
@@ -172,7 +173,7 @@ class QuickGrid(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb"
         return pooled(RayPool(data), self.config.batch_size, seed=seed, start=step, among=among)
 
     def losses(self, batch: RayBatch, step: int) -> Losses:
-        seen = self.march(batch, key=seed_of(step, 1))
+        seen = self.march(batch.rays, key=seed_of(step, 1))
         error = (seen.rgb - batch.rgb).square().mean()
         terms = {"photometric": error}
         if self.config.distortion:
@@ -184,8 +185,8 @@ class QuickGrid(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb"
             terms["opacity"] = self.config.opacity_weight * (1 - seen.through - opacity).square().mean()
         return Losses(terms, {"PSNR": -10 * error.detach().log10(), "samples": seen.samples.float().mean()})
 
-    def march(self, batch: RayBatch, key: int) -> Marched:
-        return voxel_march(batch.rays, self.voxels, self.walk(key), self.background)
+    def march(self, rays: Rays, key: int = 0) -> Marched:
+        return voxel_march(rays, self.voxels, self.walk(key), self.background)
 
     @property
     def voxels(self) -> Voxels:
@@ -241,7 +242,7 @@ class QuickGrid(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb"
 
     def predict(self, query: Cameras) -> Prediction:
         rays = camera_rays(self.scene, query, self.device)
-        seen = voxel_march(rays, self.voxels, self.walk(), self.background)
+        seen = self.march(rays)
         rgb, depth, opacity = pictures_along(self.scene, query, rays, seen.rgb, seen.distance, seen.through)
         return Prediction(rgb, depth, opacity=opacity)
 
@@ -260,6 +261,16 @@ def small() -> Experiment:
     """A generated vase on two cores."""
     training = Training(steps=1000, rate=0.5, schedule="exponential", clip=0.0)
     return Experiment(QuickGrid, Config(), training, *object_splits("vase", 60, 100))
+
+
+def surroundings() -> Experiment:
+    """What is around an object, and the object for a start (`quick_surface`): no finer than that needs."""
+    config = Config(
+        most=96, step=1.0, density_shift=6.0, least=1e-3, distortion=2e-2, opacity_weight=5e-3, smoothness=(4e-5, 2e-5),
+        until=(60, 150, 300), smaller=(2, 2, 1, 1),
+    )  # fmt: skip
+    training = Training(steps=500, rate=0.5, schedule="exponential", clip=0.0)
+    return Experiment(QuickGrid, config, training, *object_splits("vase", 60, 100, around="dome"))
 
 
 def tiny() -> Experiment:

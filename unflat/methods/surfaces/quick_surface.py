@@ -9,34 +9,33 @@ docs/methods/quick_surface.md has the figures and the reasons.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log
+from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.nn.functional import normalize
 
-from unflat.data.hulls import near_object, object_box
+from unflat.data.hulls import near_object, object_box, pixels_of_box
 from unflat.data.kinds import Capture, Extent
 from unflat.data.rays import RayBatch, RayPool, camera_rays, pictures_along, pooled
 from unflat.data.scenes import footprint
-from unflat.data.viewpoints import Viewpoints, spread_over
-from unflat.fields.voxels import coarse_shape, finer, finer_rows, grid_shape, occupied_cells, places_of, rows_within
-from unflat.geometry.cameras import Cameras, Pinhole
+from unflat.fields.voxels import coarse_shape, finer, finer_rows, grid_shape, harmonics_of, occupied_cells, rows_within
+from unflat.geometry.cameras import Cameras
 from unflat.geometry.depth import normals_of
-from unflat.geometry.spherical_harmonics import harmonics
+from unflat.geometry.spaces import Rays
 from unflat.kernels.accumulators import forget_accumulators
 from unflat.kernels.clearance import clearance
-from unflat.kernels.distance_march import Approach, Distances, colour_at, distance_at, distance_march, slope_at
+from unflat.kernels.distance_march import Approach, Distances, Met, colour_at, distance_at, distance_march, facing
 from unflat.kernels.distance_terms import Band, with_terms
-from unflat.kernels.walking import Cells
+from unflat.kernels.walking import Cells, Walk, within_limits
 from unflat.method import Group, Losses, Method, Prediction, hosted
-from unflat.outputs.fusion import depth_maps, fused
-from unflat.outputs.paths import usual_pinhole
-from unflat.outputs.surfaces import library
+from unflat.outputs.foreground import distances_between, object_between
+from unflat.outputs.fusion import depth_maps
+from unflat.outputs.paths import kept_views, views_of
 from unflat.training.experiment import Experiment
+from unflat.training.fitting import fitted
 from unflat.training.settings import Training, seed_of
 from unflat.worlds.objects import object_splits
 
@@ -90,26 +89,23 @@ class Config:
     """steps between two looks at where the surface is"""
 
 
-MAPS, MAP_SIDE, MAP_REACH = 40, 100, 4.0
-"""depth maps from which the surface begins, pixels along their longer side, and voxels over which they are averaged"""
+MAPS, MAP_SIDE = 40, 100
+"""depth maps from which the surface begins, and pixels along their longer side"""
+ENDLESS_STEPS = 500
+"""in which the quick grid learns a space without end"""
 FINALLY = 10**9
 """the step with which everything is drawn: after the last"""
-BRIGHTEST = 0.98
-"""colour in which a surface begins, at most, and 1 less this at least: the sigmoid's ends are at infinity"""
 
 
 class QuickSurface(
-    Method,
-    config=Config,
-    takes=Capture,
-    asks=Cameras,
-    gives=("rgb", "depth", "normals", "opacity"),
+    Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb", "depth", "normals", "opacity"),
     field_gives="distance",
-):
+):  # fmt: skip
     """Signed distances and colours in voxels, fitted to the pictures of one object."""
 
     low: Tensor
     high: Tensor
+    pixel: Tensor
     row_of: Tensor
     clear: Tensor
     banded: Tensor
@@ -122,11 +118,12 @@ class QuickSurface(
     def __init__(self, config: Config, extent: Extent) -> None:
         super().__init__(config, extent)
         box = torch.tensor(self.scene.limits)
-        self.host = hosted("quick_grid", extent, config.host_experiment)
+        self.host: Any = hosted("quick_grid", extent, config.host_experiment)
         self.register_buffer("low", box[:3].clone())
         self.register_buffer("high", box[3:].clone())
         self.register_buffer("stage", torch.tensor(-1))  # the host's
         self.register_buffer("finest", torch.tensor(config.most))
+        self.register_buffer("pixel", torch.tensor(0.0))
         self.register_buffer("background", torch.tensor(self.scene.backdrop))
         self.register_buffer("poses", torch.zeros(0, 4, 4, dtype=torch.float64))
         self.register_buffer("lens", torch.zeros(6, dtype=torch.float64))
@@ -142,66 +139,57 @@ class QuickSurface(
         share = self.config.stages[max(0, int(self.stage))]
         return float((self.high - self.low).max()) / max(4, round(int(self.finest) * share))
 
+    @classmethod
+    def suited(cls, experiment: Experiment, data: Capture, started: bool = False) -> tuple[Experiment, dict[str, str]]:
+        if started or data.scene.space != "contracted":
+            return experiment, {}
+        around = "no silhouettes: what is around the object is learned, too"
+        steps = experiment.training.steps - experiment.config.host_steps + ENDLESS_STEPS
+        chosen = {"host_experiment": "surroundings", "host_steps": ENDLESS_STEPS}
+        fit = {f"config.{name}": (value, around) for name, value in chosen.items()}
+        return fitted(experiment, {**fit, "training.steps": (steps, around)})
+
     # -- what the surface begins with ----------------------------------------------------------------------------------
 
     def prepare(self, data: Capture) -> None:
-        """Draw the box tight around the object, make voxels as fine as pixels are, and keep where it was seen from."""
+        """Draw the box tight around the object, if silhouettes show it, and keep where it was seen from."""
+        if self.scene.space == "ndc":
+            raise ValueError(
+                "quick_surface needs cameras that look at an object from several sides; these all look the same way "
+                "(ndc). Walk around the object, or take another method"
+            )
         self.host.prepare(data)
         self.low, self.high = object_box(data, self.low, self.high)
-        side = float((self.high - self.low).max()) / (self.config.detail * footprint(data))
-        self.finest = torch.tensor(max(8, min(self.config.most, round(side))))
-        views = data.viewpoints[spread_over(len(data), MAPS)]
-        lens = usual_pinhole(views, MAP_SIDE)
-        self.poses = torch.from_numpy(views.scene_from_camera.astype(np.float64))
-        self.lens = torch.tensor([lens.fx, lens.fy, lens.cx, lens.cy, lens.width, lens.height], dtype=torch.float64)
+        self.pixel = torch.tensor(footprint(data))
+        self.poses, self.lens = kept_views(data.viewpoints, MAPS, MAP_SIDE)
 
     @torch.no_grad()
     def begin(self) -> None:
         """The distance to where the host's depth maps agree that the object is, and its colours there."""
-        ndimage = library("scipy.ndimage", "a surface")
+        maps = depth_maps(self.host, views_of(self.poses, self.lens), MAP_SIDE)
+        if self.endless:
+            low, high = object_between(maps, self.scene.box)
+            self.low, self.high = low.to(self.low), high.to(self.high)
+        side = float((self.high - self.low).max())
+        finest = min(self.config.most, round(side / (self.config.detail * float(self.pixel))))
+        self.finest = torch.tensor(max(8, finest))
         self.stage.fill_(0)
-        shape = grid_shape(self.low, self.high, round(float((self.high - self.low).max()) / self.voxel))
-        places = places_of(shape, self.low.cpu(), self.high.cpu())
-        fx, fy, cx, cy, width, height = self.lens.tolist()
-        pinhole = Pinhole(fx, fy, cx, cy, round(width), round(height))
-        views = Viewpoints([pinhole] * len(self.poses), self.poses.cpu().numpy(), ("",) * len(self.poses))
-        behind = fused(depth_maps(self.host, views, MAP_SIDE), MAP_REACH * self.voxel)
-        inside = torch.cat([behind(some) for some in torch.split(places, 2**17)]).view(shape).numpy()
-        inside = np.pad(ndimage.gaussian_filter(inside, self.config.blur)[1:-1, 1:-1, 1:-1] > 0, 1)
-        if not inside.any():
-            raise ValueError(
-                "there is no surface to begin with: in the pictures learned so far nothing is opaque. Give the quick "
-                "grid more steps (--config.host-steps), or look at the cameras and masks (unflat data inspect)"
-            )
-        # what is closed all around cannot be seen: fields are often hollow
-        inside = ndimage.binary_fill_holes(inside)
-        apart = ndimage.distance_transform_edt(~inside) - ndimage.distance_transform_edt(inside)
-        apart = ndimage.gaussian_filter(apart.astype(np.float32), self.config.blur) * np.float32(self.voxel)
-        self.distance = nn.Parameter(torch.from_numpy(apart).flatten().to(self.low))
+        shape = grid_shape(self.low, self.high, round(side / self.voxel))
+        apart = distances_between(maps, self.low.cpu(), self.high.cpu(), shape, self.config.blur)
+        self.distance = nn.Parameter(apart.flatten().to(self.low))
         self.settle(shape)
-        self.colour = nn.Parameter(self.host_colours(places[self.row_of.flatten().cpu() >= 0]).to(self.low))
+        grid = self.row_of, self.low, self.high
+        self.colour = nn.Parameter(harmonics_of(lambda x, d: self.host.field(x, d)[1], *grid, self.config.bands[0]))
         forget_accumulators()
-
-    def host_colours(self, places: Float[Tensor, "n 3"]) -> Float[Tensor, "n k"]:
-        """Harmonics of the host's colours. The corners of a cube are a design: over them, harmonics up to degree 1 are
-        orthogonal."""
-        corners = torch.tensor([[x, y, z] for x in (-1.0, 1.0) for y in (-1.0, 1.0) for z in (-1.0, 1.0)]) / 3**0.5
-        bands = self.config.bands[0]
-        total = torch.zeros(len(places), 3, bands)
-        for corner in corners:
-            towards = corner.expand(len(places), 3)
-            pieces = zip(torch.split(places, 2**17), torch.split(towards, 2**17), strict=True)
-            rgb = torch.cat([self.host.field(p.to(self.device), d.to(self.device))[1].cpu() for p, d in pieces])
-            raw = torch.logit(rgb.clamp(1 - BRIGHTEST, BRIGHTEST))
-            total[..., :4] += raw[..., None] * harmonics(corner, min(4, bands))
-        return total.flatten(1) * (4 * torch.pi / len(corners))
 
     # -- learning ------------------------------------------------------------------------------------------------------
 
     def batches(self, data: Capture, step: int, seed: int) -> Iterator[RayBatch]:
         if self.stage < 0:
             return self.host.batches(data, step, seed)
-        among = near_object(data) if data.has_alpha and self.scene.space == "box" else None
+        among = near_object(data) if data.has_alpha and not self.endless else None
+        if self.endless:
+            among = pixels_of_box(data, self.low.cpu(), self.high.cpu())
         return pooled(RayPool(data), self.config.batch_size, seed=seed, start=step, among=among)
 
     def losses(self, batch: RayBatch, step: int) -> Losses:
@@ -213,10 +201,27 @@ class QuickSurface(
             rgb, background = rgb + (1 - batch.opacity)[:, None] * (shade - background), shade
         weight = 1 / len(batch)
         distance = with_terms(self.distance, self.band, self.config.eikonal * weight, self.config.curvature * weight)
-        seen = distance_march(batch.rays, self.grid(distance), self.approach(step, key), background)
+        seen = self.march(batch.rays, self.grid(distance), self.approach(step, key), background)
         error = (seen.rgb - rgb).square().mean()
         figures = {"PSNR": -10 * error.detach().log10(), "sections": seen.sections.float().mean()}
         return Losses({"photometric": error}, figures)
+
+    def march(self, rays: Rays, grid: Distances, approach: Approach, background: Float[Tensor, "3"]) -> Met:
+        """What rays see; of a space without end, before what the host has learned of it beyond the object's box."""
+        met = distance_march(rays, grid, approach, background)
+        if not self.endless:
+            return met
+        enters, leaves = within_limits(rays, grid.cells, Walk(approach.step, False, 1.0, 0.0))
+        with torch.no_grad():
+            beyond = self.host.march(replace(rays, near=torch.where(leaves > enters, leaves, rays.near)))
+        rgb = met.rgb + met.through[:, None] * (beyond.rgb - background)
+        distance = met.distance + met.through * beyond.distance
+        return Met(rgb, met.through * beyond.through, distance, met.sections)
+
+    @property
+    def endless(self) -> bool:
+        """Whether the object stands before something that the pictures show, too."""
+        return self.scene.space == "contracted"
 
     def grid(self, distance: Float[Tensor, "v"]) -> Distances:
         return Distances(distance, self.colour, self.row_of, Cells(self.low, self.high, self.clear))
@@ -290,16 +295,15 @@ class QuickSurface(
 
     def predict(self, query: Cameras) -> Prediction:
         if self.stage < 0:
-            seen = self.host.predict(query)
-            assert seen.depth is not None
-            return Prediction(seen.rgb, seen.depth, normals_of(seen.depth, query.pinhole), opacity=seen.opacity)
+            return self.host.predict(query)
         rays, grid = camera_rays(self.scene, query, self.device), self.grid(self.distance)
-        met = distance_march(rays, grid, self.approach(FINALLY), self.background)
+        met = self.march(rays, grid, self.approach(FINALLY), self.background)
         rgb, depth, opacity = pictures_along(self.scene, query, rays, met.rgb, met.distance, met.through)
+        if self.endless:  # what is around has no distances
+            return Prediction(rgb, depth, normals_of(depth, query.pinhole), opacity=opacity)
         mean = met.distance / (1 - met.through).clamp_min(1e-6)
-        outwards = normalize(slope_at(rays.origins + mean[:, None] * rays.directions, grid, self.voxel), dim=1)
-        outwards = torch.where((outwards * rays.sights).sum(1, keepdim=True) > 0, -outwards, outwards)
-        normals = query.camera_from_world.turn(outwards.cpu().view(len(query), -1, 3)).view(rgb.shape).to(rgb)
+        outwards = facing(rays.origins + mean[:, None] * rays.directions, rays.sights, grid, self.voxel).cpu()
+        normals = query.camera_from_world.turn(outwards.view(len(query), -1, 3)).view(rgb.shape).to(rgb)
         return Prediction(rgb, depth, normals.where(depth.isfinite()[..., None], torch.nan), opacity=opacity)
 
     def field(

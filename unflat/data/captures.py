@@ -156,6 +156,18 @@ def _joined(
     )
 
 
+def resettled(capture: Capture, space: Space | None = None) -> Capture:
+    """The capture in the frame and with the scene that its cameras say, as `read_capture` would find them: for pictures
+    that have lost their transparency, or in another space."""
+    world = capture.scene.world_from_scene
+    rig = Rig(world.place(capture.scene_from_camera), capture.pinholes)
+    if capture.points is not None and len(capture.points):
+        rig = replace(rig, depths=depths_of(rig, world.apply(capture.points.places), capture.points.seen_in))
+    _, scene = settled(rig, alpha=capture.has_alpha, space=space)
+    origin = {**capture.origin, "space": scene.space} if capture.origin else {}
+    return replace(placed_in(capture, scene), origin=origin)
+
+
 def placed_in(capture: Capture, scene: Scene) -> Capture:
     """The capture with its cameras, depth and points in the frame of another scene of the same world.
 

@@ -38,6 +38,8 @@ CELLS = 64
 """along the longest side of the box, of the visual hull"""
 STEPS, SPOTS = 128, 200
 """along a ray, and pixels of a silhouette that are asked whether they see the hull"""
+FILLED_BY = "silhouettes that the visual hull fills"
+"""what its share is called among the figures"""
 FILLED = 0.8
 """of the silhouettes, that the hull should fill"""
 LINE, REACH = 96, 3
@@ -243,7 +245,7 @@ def _hull(capture: Capture) -> PictureChecks:
     _leave_seen(capture, hull, box)
     shares = [_filled(capture, i, hull, box) for i in range(len(capture))]
     filled = float(np.nanmean(shares)) if np.isfinite(shares).any() else 0.0
-    figures = {"silhouettes that the visual hull fills": filled}
+    figures = {FILLED_BY: filled}
     if filled >= FILLED:
         return PictureChecks(figures)
     return PictureChecks(

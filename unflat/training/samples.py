@@ -4,9 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from unflat.data.captures import smaller
 from unflat.data.kinds import Capture, Photos
+from unflat.geometry.cameras import Pinhole
+from unflat.geometry.depth import normals_of
 from unflat.method import Method, Prediction, predict_in_pieces
 from unflat.outputs.images import colour_confidence, colour_depth, colour_normals, save_png, sheet, to_rgb
 
@@ -46,10 +51,19 @@ def _of_capture(path: Path, method: Method, capture: Capture) -> np.ndarray:
     predictions = [predict_in_pieces(method, few.cameras(i)) for i in range(len(few))]
     shown = [to_rgb(p.rgb[0]) for p in predictions if p.rgb is not None]
     depth = [colour_depth(p.depth[0]) for p in predictions if p.depth is not None]
+    shape = [_lit(p.depth, few.pinholes[i]) for i, p in enumerate(predictions) if p.depth is not None]
     columns = {"picture": [to_rgb(few.rgb(i)) for i in range(len(few))], "learned": shown, "depth": depth}
+    columns["shape"] = shape
     given = {name: column for name, column in columns.items() if column}
     save_png(path, sheet(list(zip(*given.values(), strict=True)), titles=list(given), cell=VIEW))
     return (shown or depth)[0]
+
+
+def _lit(depth: Float[Tensor, "1 h w"], camera: Pinhole) -> np.ndarray:
+    """uint8 [h, w, 3]: what a depth map shows, as plaster under a headlight; white where nothing is."""
+    facing = (-normals_of(depth.cpu(), camera)[0, ..., 2]).clamp(0, 1)
+    facing = torch.where(depth[0].cpu().isfinite() & facing.isfinite(), 0.1 + 0.8 * facing, 1.0)
+    return to_rgb(facing[..., None].expand(-1, -1, 3))
 
 
 def _picture(prediction: Prediction, name: str, index: int) -> Any:

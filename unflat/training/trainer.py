@@ -116,7 +116,7 @@ class Trainer:
                     self.average.follow(self.method, step)
                 self.step += 1
                 log.count({"loss": loss, **_figures(losses), "gradient": norm}, length(batch) * self.processes.count)
-                self._report(log)
+                self._report(log, restructured)
 
     def _learn(self, losses: Losses, step: int) -> tuple[Tensor, Tensor]:
         """One update; the norm of its gradient and the loss."""
@@ -215,8 +215,9 @@ class Trainer:
         if self.average is not None:
             checkpoint.load(self.average.method, stored.part("average"))
 
-    def _report(self, log: Log) -> None:
-        """What is due after this step: a line, samples, an evaluation, a checkpoint."""
+    def _report(self, log: Log, restructured: bool) -> None:
+        """What is due after this step: a line, samples, an evaluation, a checkpoint. Where the method was
+        `restructured`, the log says so, and what it now is is looked at."""
         if not self.processes.first:
             return
         training, last = self.training, self.over
@@ -224,9 +225,11 @@ class Trainer:
             means = log.line(self.step, rate=training.rate * rate_factor(training, self.step - 1))
             for warning in self.watch.look(self.step, means):
                 log.warn(self.step, warning, said(self.step, warning))
+        if restructured:
+            log.write(self.step, "restructured", {})
         with log.pause():
             shown = self.data if self.validation is None else self.validation
-            if training.sample_every and (self.step % training.sample_every == 0 or last):
+            if training.sample_every and (self.step % training.sample_every == 0 or last or restructured):
                 sheet = self.folder / "samples" / f"{self.step:08d}.png"
                 with writing(sheet):
                     log.show(save_samples(sheet, self.result, shown))

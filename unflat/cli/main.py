@@ -36,6 +36,7 @@ COMMANDS = {
     "train": Command(
         "unflat.cli.many:train", "learn from photos of one kind of object, or from a capture of one scene"
     ),
+    "mesh": Command("unflat.cli.mesh:mesh", "a video, photos or a capture of one object -> a textured mesh, a report"),
     "predict": Command("unflat.cli.predict:predict", "photos -> depth, albedo, light, meshes, videos, a report"),
     "render": Command("unflat.cli.captured:render", "a run on a capture -> videos along a path, depth and opacity too"),
     "export": Command("unflat.cli.captured:export", "a run on a capture -> a mesh or points"),
@@ -61,6 +62,7 @@ examples:
   unflat data inspect cats/                               are these photos fit to learn from?
   unflat train unsup3d cats/ --out runs/cats              learn; the same command goes on after a stop
   unflat predict runs/cats cats/ --out out                meshes, videos and a report
+  unflat mesh plush/ -o plush.glb                         a mesh of an object, from pictures all around it
   unflat train plush/ --out runs/plush                    a capture: posed pictures of one scene
   unflat compare plush/ --methods quick_grid,tensorf      which of them is better for it
   unflat export runs/plush plush.glb                      its mesh; render makes videos, report a page

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 
 from unflat.data.capture_checks import rig_warnings
 from unflat.data.captures import resettled, smaller
@@ -123,9 +123,7 @@ def _with_useful_masks(capture: Capture) -> tuple[Capture, list[str]]:
     return capture, [*said, *_cut_off(capture)]
 
 
-def _without(
-    capture: Capture, empty: Bool[np.ndarray, "n"], full: Bool[np.ndarray, "n"]
-) -> tuple[Capture, list[str]]:
+def _without(capture: Capture, empty: Bool[np.ndarray, "n"], full: Bool[np.ndarray, "n"]) -> tuple[Capture, list[str]]:
     """The pictures with a mask that tells the object from what is around it."""
     said = [
         f"{bad.sum()} of {len(capture)} pictures are {what} everywhere and are left out: {_named(capture, bad)}"
@@ -178,9 +176,7 @@ def _seeing(capture: Capture) -> Bool[np.ndarray, "n"]:
     return best
 
 
-def _from_one_side(
-    views: Viewpoints, box: Sequence[float], seeing: Bool[np.ndarray, "n"]
-) -> list[str]:
+def _from_one_side(views: Viewpoints, box: Sequence[float], seeing: Bool[np.ndarray, "n"]) -> list[str]:
     """Sides of the object that no camera looks at."""
     middle = (np.array(box[:3]) + np.array(box[3:])) / 2
     towards = views.centres[seeing] - middle
@@ -214,6 +210,6 @@ def _compared(capture: Capture) -> list[str]:
 
 def _named(capture: Capture, chosen: Bool[np.ndarray, "n"]) -> str:
     """Which pictures."""
-    names = [capture.names[i] for i in np.flatnonzero(chosen)]
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
+    shown = [capture.names[i] for i in np.flatnonzero(chosen)[:NAMED]]
+    more = f" and {chosen.sum() - NAMED} more" if chosen.sum() > NAMED else ""
+    return ", ".join(shown) + more

@@ -6,6 +6,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from unflat.data.kinds import Capture
+from unflat.geometry.depth import cross
 from unflat.geometry.meshes import Mesh, triangle_areas
 from unflat.geometry.solids import Solidity, mended, solidity, welded
 from unflat.outputs.baking import Colour
@@ -17,6 +18,10 @@ USUAL = 20_000
 """triangles, unless said otherwise: at a metre's distance those of a thing of 30 cm are 2 mm"""
 FEW = 3
 """cameras: where fewer see a place, its shape is a guess"""
+STEEP = 0.5
+"""z of the normal from which on a triangle faces up, and not sideways"""
+MOST = 0.6
+"""share of an area that faces one way, which is then named"""
 
 
 class ObjectMesh(NamedTuple):
@@ -34,6 +39,17 @@ class ObjectMesh(NamedTuple):
         """Share of the surface's area that fewer than three cameras see."""
         areas = triangle_areas(self.mesh).cpu()
         return float(areas[self.cameras < FEW].sum() / areas.sum().clamp_min(1e-300))
+
+    @property
+    def barely_seen_faces(self) -> str:
+        """Which way most of that area faces, up, down or sideways in the scene's frame; empty where no way prevails or
+        there is none of it."""
+        corners = self.mesh.vertices[self.mesh.triangles.long()].double().cpu()
+        face = cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+        area = face.norm(dim=-1).where(self.cameras.cpu() < FEW, 0)
+        slope = face[:, 2] / face.norm(dim=-1).clamp_min(1e-300)
+        ways = {"up": slope > STEEP, "down": slope < -STEEP, "sideways": slope.abs() <= STEEP}
+        return next((way for way, there in ways.items() if area[there].sum() > MOST * area.sum()), "")
 
     def __str__(self) -> str:
         """A line: how many triangles, whether they are a solid, and how well they were seen."""

@@ -66,6 +66,18 @@ def figure(file: Path, caption: str) -> str:
     return f"<figure>{shown}<figcaption>{escape(caption)}</figcaption></figure>"
 
 
+def pictures_of(title: str, files: Mapping[str, Path], look: str, note: str = "") -> str:
+    """A section of pictures or videos with their captions, in a class of the style (wide, videos); nothing for none."""
+    if not files:
+        return ""
+    figures = "".join(figure(file, caption) for caption, file in files.items())
+    return f'<h2>{escape(title)}</h2>{note_of(note)}<div class="{look}">{figures}</div>'
+
+
+def note_of(text: str) -> str:
+    return f'<p class="note">{escape(text)}</p>' if text else ""
+
+
 def table_of(table: Table) -> str:
     head = "".join(f"<th{_aligned(table, column)}>{escape(name)}</th>" for column, name in enumerate(table.columns))
     head = f"<tr>{head}</tr>" if any(table.columns) else ""
@@ -75,8 +87,7 @@ def table_of(table: Table) -> str:
         + "</tr>"
         for row in table.rows
     )
-    note = f'<p class="note">{escape(table.note)}</p>' if table.note else ""
-    return f'<h2>{escape(table.title)}</h2>{note}<div class="scroll"><table>{head}{rows}</table></div>'
+    return f'<h2>{escape(table.title)}</h2>{note_of(table.note)}<div class="scroll"><table>{head}{rows}</table></div>'
 
 
 def _aligned(table: Table, column: int) -> str:

@@ -263,7 +263,7 @@ def write_scene(
     """
     file = Path(file)
     loose = points is not None or (file.stem.startswith("points") and file.suffix.lower() == ".ply")
-    _check_ending(file, loose)
+    check_ending(file, loose)
     scene = scene_of(method)
     if loose and scene.space == "ndc":
         return _write_points(file, points_seen(method, views, points or 200_000), scene, report)
@@ -274,10 +274,11 @@ def write_scene(
     side = 0 if plain else 1024 if texture is None else texture
     mesh = painted(method, mesh, views, texture=side, triangles=triangles)
     report(described(mesh, scene))
-    return _write(file, mesh, scene)
+    return write_in_world(file, mesh, scene)
 
 
-def _check_ending(file: Path, loose: bool) -> None:
+def check_ending(file: Path, loose: bool) -> None:
+    """ValueError for a name that says no format, or none that can hold `loose` points."""
     ending = file.suffix.lower()
     if ending not in ENDINGS:
         raise ValueError(f"{file}: the ending says the format; give a name in {', '.join(ENDINGS)}, or points.ply")
@@ -285,8 +286,9 @@ def _check_ending(file: Path, loose: bool) -> None:
         raise ValueError(f"{file}: loose points are written as PLY; give a name in .ply")
 
 
-def _write(file: Path, mesh: Mesh, scene: Scene) -> list[Path]:
-    """In the capture's own world."""
+def write_in_world(file: Path, mesh: Mesh, scene: Scene) -> list[Path]:
+    """Write a mesh of the scene's frame to FILE.glb, .ply or .obj, in the capture's own world; the file itself first of
+    the paths."""
     world_from_scene = scene.world_from_scene
     placed = in_world(mesh, world_from_scene)
     match file.suffix.lower():

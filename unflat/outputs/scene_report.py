@@ -8,7 +8,7 @@ from typing import Any
 
 from unflat.outputs.curves import Points, curves_svg
 from unflat.outputs.files import write_text
-from unflat.outputs.pages import Table, figure, page, settings_table, table_of, warning_of
+from unflat.outputs.pages import Table, note_of, page, pictures_of, settings_table, table_of, warning_of
 
 ERRORS = (
     "Each row: the picture, which was not learned from, what the method shows from its camera, the difference (mean of "
@@ -50,24 +50,13 @@ def write_scene_report(path: Path, held: SceneReport) -> Path:
         f"<h1>{escape(held.title)}</h1>",
         f'<p class="soft">{escape(held.introduction)}</p>',
         *map(warning_of, held.warnings),
-        _shown("Turntable", held.videos, "videos"),
+        pictures_of("Turntable", held.videos, "videos"),
         table_of(Table("The run", ("", ""), held.facts)),
-        _shown("Cameras", {"": held.rig}, "wide"),
-        f"<h2>Training</h2>{_note(CURVES)}{curves_svg(held.curves, held.figure)}" if held.curves else "",
+        pictures_of("Cameras", {"": held.rig}, "wide"),
+        f"<h2>Training</h2>{note_of(CURVES)}{curves_svg(held.curves, held.figure)}" if held.curves else "",
         table_of(held.figures) if held.figures is not None else "",
-        _shown("Held-out pictures", held.pairs, "wide", ERRORS),
+        pictures_of("Held-out pictures", held.pairs, "wide", ERRORS),
         settings_table(held.settings),
         "<footer>Made with unflat. This page asks the network for nothing.</footer>",
     ]
     return write_text(path, page(held.title, "\n".join(filter(None, body)), with_viewer=False))
-
-
-def _shown(title: str, files: Mapping[str, Path], look: str, note: str = "") -> str:
-    if not files:
-        return ""
-    figures = "".join(figure(file, caption) for caption, file in files.items())
-    return f'<h2>{escape(title)}</h2>{_note(note)}<div class="{look}">{figures}</div>'
-
-
-def _note(text: str) -> str:
-    return f'<p class="note">{escape(text)}</p>' if text else ""

@@ -110,6 +110,10 @@ class Log:
         self._add({"step": step, "kind": "warning", **warning})
         self.say(f"warning: {text}")
 
+    def entered(self, step: int, trained: Sequence[str]) -> None:
+        """A line of kind `stage`: from this step on these parts of the method are trained, and others than before."""
+        self._add({"step": step, "kind": "stage", "trained": list(trained)})
+
     def validated(self, step: int, figures: Mapping[str, float], headline: str) -> None:
         """The figures of an evaluation; `headline` is the one shown with the progress."""
         self._validation = f"{headline} {figures[headline]:.4g}" if headline in figures else ""

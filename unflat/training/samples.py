@@ -52,8 +52,8 @@ def _of_capture(path: Path, method: Method, capture: Capture) -> np.ndarray:
     shown = [to_rgb(p.rgb[0]) for p in predictions if p.rgb is not None]
     depth = [colour_depth(p.depth[0]) for p in predictions if p.depth is not None]
     shape = [_lit(p.depth, few.pinholes[i]) for i, p in enumerate(predictions) if p.depth is not None]
-    columns = {"picture": [to_rgb(few.rgb(i)) for i in range(len(few))], "learned": shown, "depth": depth}
-    columns["shape"] = shape
+    pictures = [to_rgb(few.rgb(i)) for i in range(len(few))]
+    columns = {"picture": pictures, "learned": shown, "depth": depth, "shape": shape}
     given = {name: column for name, column in columns.items() if column}
     save_png(path, sheet(list(zip(*given.values(), strict=True)), titles=list(given), cell=VIEW))
     return (shown or depth)[0]

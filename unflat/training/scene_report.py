@@ -72,12 +72,12 @@ def report(
     if frames:
         path = path_of(captured, "orbit", frames, min(side, _usual_side(captured)))
         walk = write_walk(captured.method, path, out / "orbit", frames=False, progress=progress)
-    figure, curves = _curves(captured.file.parent / "log.jsonl")
+    figure, curves = curves_of(captured.file.parent / "log.jsonl")
     held = SceneReport(
         title=f"{captured.header['method']}: {_called(captured)}",
         introduction=_introduction(captured),
         rig=rig,
-        facts=_facts(captured),
+        facts=facts_of(captured),
         curves=curves,
         figure=figure,
         videos={CAPTIONS[file.stem]: file for file in walk if file.stem in CAPTIONS},
@@ -128,7 +128,8 @@ def _introduction(captured: Captured) -> str:
     return f"A scene learned from {len(captured.views)} posed pictures: {space}."
 
 
-def _facts(captured: Captured) -> list[tuple[str, object]]:
+def facts_of(captured: Captured) -> list[tuple[str, object]]:
+    """What is known of a run, with its names."""
     header, scene, views = captured.header, captured.scene, captured.views
     sizes = sorted({(pinhole.width, pinhole.height) for pinhole in views.pinholes})
     shown = f"{sizes[-1][0]} x {sizes[-1][1]}" + (" and smaller" if len(sizes) > 1 else "")
@@ -154,9 +155,9 @@ def _in_words(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
-def _curves(log: Path) -> tuple[str, dict[str, Points]]:
-    """What the log has of PSNR, or, where there is none, of the loss; on rays that were learned from and on held-out
-    pictures."""
+def curves_of(log: Path) -> tuple[str, dict[str, Points]]:
+    """The name of a figure, and its curves: what the log has of PSNR, or, where there is none, of the loss; on rays
+    that were learned from and on held-out pictures."""
     lines = read_log(log) if log.is_file() else []
     training = [line for line in lines if line.get("kind") == "training"]
     figure = "PSNR" if any("PSNR" in line for line in training) else "loss"

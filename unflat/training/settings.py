@@ -44,8 +44,8 @@ class Training:
     log_every: int = 50
     """steps between lines of the log"""
     sample_every: int = 500
-    """steps between sheets of sample pictures, of which there is one, too, whenever the method has grown or entered
-    another stage; 0 is never"""
+    """steps between sheets of sample pictures, of which there is one, too, whenever the method has entered another
+    stage; 0 is never"""
     validate_every: int = 500
     """steps between evaluations of the validation pictures; 0 is never"""
     save_every: int = 500

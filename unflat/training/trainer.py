@@ -64,6 +64,8 @@ class Trainer:
         self.header = checkpoint.describe(method, training, data, experiment)
         self.quiet = quiet or not self.processes.first
         self.step = 0
+        self.entered = False
+        """whether other parameters are trained than before the last step: the method has entered another stage"""
         self.history: list[dict[str, Any]] = []
         self.watch = Watch(())
         self.average: RunningAverage | None = None
@@ -110,13 +112,14 @@ class Trainer:
                 torch.manual_seed(seed_of(training.seed, step, -1))  # what is drawn there is so in all processes
                 with self.device:  # what is made there is made where the method is
                     restructured = self.method.update(step)
+                self.entered = False
                 if restructured:
                     batches = self._restructured()
                 if self.average is not None:
                     self.average.follow(self.method, step)
                 self.step += 1
                 log.count({"loss": loss, **_figures(losses), "gradient": norm}, length(batch) * self.processes.count)
-                self._report(log, restructured)
+                self._report(log)
 
     def _learn(self, losses: Losses, step: int) -> tuple[Tensor, Tensor]:
         """One update; the norm of its gradient and the loss."""
@@ -151,7 +154,9 @@ class Trainer:
     def _restructured(self) -> Iterator[Any]:
         """After parameters were replaced: a fitting optimiser, average and batches from the next step on."""
         self.method.to(device=self.device)
+        before = self.trained
         self.optimiser = self.optimiser.regrouped(self.method.parameter_groups(), _names(self.method))
+        self.entered = self.trained != before
         self._start_average()
         return self._batches(self.step + 1)
 
@@ -164,6 +169,11 @@ class Trainer:
 
     def _start_average(self) -> None:
         self.average = RunningAverage(self.method, self.training.ema) if self.training.ema else None
+
+    @property
+    def trained(self) -> list[str]:
+        """The parts of the method whose parameters are trained now: the beginnings of their names."""
+        return sorted({self.optimiser.names[p].partition(".")[0] for p in self.optimiser.parameters})
 
     @property
     def over(self) -> bool:
@@ -215,9 +225,8 @@ class Trainer:
         if self.average is not None:
             checkpoint.load(self.average.method, stored.part("average"))
 
-    def _report(self, log: Log, restructured: bool) -> None:
-        """What is due after this step: a line, samples, an evaluation, a checkpoint. Where the method was
-        `restructured`, the log says so, and what it now is is looked at."""
+    def _report(self, log: Log) -> None:
+        """What is due after this step: a line, samples, an evaluation, a checkpoint."""
         if not self.processes.first:
             return
         training, last = self.training, self.over
@@ -225,11 +234,11 @@ class Trainer:
             means = log.line(self.step, rate=training.rate * rate_factor(training, self.step - 1))
             for warning in self.watch.look(self.step, means):
                 log.warn(self.step, warning, said(self.step, warning))
-        if restructured:
-            log.write(self.step, "restructured", {})
+        if self.entered:
+            log.entered(self.step, self.trained)
         with log.pause():
             shown = self.data if self.validation is None else self.validation
-            if training.sample_every and (self.step % training.sample_every == 0 or last or restructured):
+            if training.sample_every and (self.step % training.sample_every == 0 or last or self.entered):
                 sheet = self.folder / "samples" / f"{self.step:08d}.png"
                 with writing(sheet):
                     log.show(save_samples(sheet, self.result, shown))

@@ -11,7 +11,7 @@ import pytest
 from unflat.data import object_checks
 from unflat.data.kinds import WHITE, Capture, Scene
 from unflat.data.object_checks import FEW, FEWEST, enough, fit_for_mesh
-from unflat.data.picture_checks import PictureChecks
+from unflat.data.picture_checks import FILLED_BY, PictureChecks
 from unflat.data.recordings import CaptureError
 from unflat.geometry.cameras import Pinhole
 from unflat.outputs.paths import looking
@@ -35,10 +35,9 @@ def whole() -> Capture:
 
 
 @pytest.fixture(autouse=True)
-def compared(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pictures are compared with one another, which takes a second, only where it matters."""
-    if "moved" not in request.node.name:
-        monkeypatch.setattr(object_checks, "check_pictures", lambda capture: PictureChecks())
+def uncompared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures are not compared with one another, which takes a second: see test_picture_checks.py."""
+    monkeypatch.setattr(object_checks, "check_pictures", lambda capture: PictureChecks())
 
 
 def with_opacity(capture: Capture, change: Callable[[np.ndarray], np.ndarray], which: slice) -> Capture:
@@ -59,14 +58,6 @@ def turned_away(capture: Capture) -> Capture:
 def looking_out(capture: Capture) -> Capture:
     """The signs of y and z are wrong."""
     return replace(capture, scene_from_camera=capture.scene_from_camera @ np.diag([1.0, -1.0, -1.0, 1.0]))
-
-
-def moved_object(capture: Capture) -> Capture:
-    """The object stood now here, now there."""
-    pixels = np.zeros((len(capture), SIDE, SIDE, 4), np.uint8)
-    for i, (u, v) in enumerate(np.random.default_rng(0).integers(1, SIDE - 5, (len(pixels), 2))):
-        pixels[i, v : v + 4, u : u + 4] = (128, 128, 128, 255)
-    return replace(capture, pixels=pixels.reshape(-1, 4))
 
 
 def nothing(opacity: np.ndarray) -> np.ndarray:
@@ -96,7 +87,6 @@ CAUSES: tuple[tuple[str, Damage, str], ...] = (
     ("masked", masked_away, "masks leave out every pixel of every picture.*Invert them"),
     ("cut off", lambda c: with_opacity(c, grown, slice(13)), r"the object reaches the border of 13 of 24 pictures"
      ".*from further away, with room around it"),
-    ("moved", moved_object, r"does not overlap: what all of them agree on fills \d+% of their silhouettes.*inspect"),
 )  # fmt: skip
 
 
@@ -111,6 +101,23 @@ def test_a_good_capture_is_taken_as_it_is_in_silence(whole: Capture) -> None:
     found, warnings = fit_for_mesh(whole)
     assert found is whole and warnings == []
     enough(FEWEST)
+
+
+def test_what_the_pictures_say_against_the_cameras_is_passed_on(
+    whole: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A little is a warning; silhouettes that have nothing in common leave nothing to learn from."""
+    asked: list[Capture] = []
+
+    def found(capture: Capture) -> PictureChecks:
+        asked.append(capture)
+        return PictureChecks({FILLED_BY: 0.6 if len(asked) == 1 else 0.12}, ("they do not fit together",))
+
+    monkeypatch.setattr(object_checks, "check_pictures", found)
+    assert fit_for_mesh(whole)[1] == ["they do not fit together"]
+    said = "does not overlap: what all of them agree on fills 12% of their silhouettes.* with unflat data inspect"
+    with pytest.raises(CaptureError, match=said):
+        fit_for_mesh(whole)
 
 
 def test_few_pictures_are_warned_about(whole: Capture) -> None:

@@ -1,4 +1,4 @@
-"""`unflat demo`: the two main jobs on what the package ships, for a first look."""
+"""`unflat demo`: the three main jobs on what the package ships, for a first look."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,8 +22,8 @@ MEASURED = 100
 
 @dataclass(frozen=True)
 class DemoOptions:
-    """A first look: three real photos (Caltech-101, CC BY 4.0) and generated faces in 3D, by the shipped face model; a
-    radiance field that is learned from 48 pictures of a power drill (rendered from a YCB model, CC BY 4.0)."""
+    """A first look: three real photos (Caltech-101, CC BY 4.0) and generated faces in 3D, by the shipped face model;
+    and, from 48 pictures of a power drill (rendered from a YCB model, CC BY 4.0), a radiance field and a mesh."""
 
     out: Path = Path("demo")
     """where everything goes; open report.html there"""
@@ -34,9 +34,9 @@ class DemoOptions:
     videos: Flag = True
     """write videos"""
     capture: Flag = True
-    """also learn the power drill: half a minute, to OUT/drill"""
+    """also learn the power drill, to OUT/drill: a minute or two"""
     steps: Count = None
-    """of learning it. Left out: as many as `unflat train` takes"""
+    """of its radiance field. Left out: as many as `unflat train` takes"""
 
 
 def demo(arguments: Sequence[str]) -> None:
@@ -44,6 +44,7 @@ def demo(arguments: Sequence[str]) -> None:
     _faces(options)
     if options.capture:
         _drill(options)
+        _mesh(options)
 
 
 def _faces(options: DemoOptions) -> None:
@@ -68,12 +69,11 @@ def _faces(options: DemoOptions) -> None:
 
 
 def _drill(options: DemoOptions) -> None:
-    """Learn the shipped capture, and make of it what a user would."""
+    """A radiance field of the shipped capture, and what a user would make of it."""
     from dataclasses import replace
 
     from unflat import catalogue
     from unflat.data.captures import read_capture
-    from unflat.training.captured import export
     from unflat.training.run import train
     from unflat.training.scene_report import report
 
@@ -86,16 +86,27 @@ def _drill(options: DemoOptions) -> None:
         "quick_grid", learned, out=options.out / "drill" / "run", config=chosen.config, training=training,
         validation=unseen, resume=False,
     )  # fmt: skip
-    print(f"{_part(5, options)} writing its mesh, a video and the report")
-    export(run, options.out / "drill" / "drill.glb")
+    print(f"{_part(5, options)} writing a video and the report")
     frames = 60 if options.videos else 0
     written = report(run, options.out / "drill", unseen, pictures=4, frames=frames, side=240, progress=False)
     shown = ", ".join(f"{name} {value:.4g}" for name, value in run.figures.items())
     print(f"of {len(unseen)} pictures that it has not seen: {shown}. Open {written.page} in a browser.")
 
 
+def _mesh(options: DemoOptions) -> None:
+    """What `unflat mesh` makes of the same capture."""
+    from unflat.data.captures import read_capture
+    from unflat.training.object_run import mesh_of
+
+    file = options.out / "drill" / "drill.glb"
+    print(f"{_part(6, options)} making a mesh of it, to {file}: what `unflat mesh` does with pictures of yours")
+    made = mesh_of(read_capture(CAPTURE, split="train", progress=False), file, resume=False)
+    print("\n".join(f"{name}: {said}" for name, said in made.facts.items()))
+    print(f"Open {made.page} in a browser, and {file} in Blender.")
+
+
 def _part(number: int, options: DemoOptions) -> str:
-    return f"{number}/{5 if options.capture else 3}"
+    return f"{number}/{6 if options.capture else 3}"
 
 
 def _real(size: int) -> "Photos":

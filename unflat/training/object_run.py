@@ -33,6 +33,8 @@ SHEETS, LINES = 10, 10
 TEXTURE, PREVIEW = 2048, 256
 """texels of the texture's longer side, and pixels of each of the eight sides of a preview"""
 
+GUESSED = 0.3
+"""share of the area that was poorly seen from which on the mesh is warned about"""
 TOLD = 5e-4
 """share of the area that was poorly seen from which on it is told where to look"""
 
@@ -133,9 +135,8 @@ def mesh_of(
     with stages.stage("Laying the photos on it"):
         found = object_mesh(surface, capture, colour_learned(learned.method), triangles=faces, texture=texture)
         written = write_in_world(file, found.mesh, capture.scene)
-    made = MeshRun(
-        written[0], found, capture.scene, learned, tuple(written[1:]), warnings=(*warnings, *learned.warnings)
-    )
+    warnings = [*warnings, *learned.warnings, *_hardly_seen(found, report)]
+    made = MeshRun(written[0], found, capture.scene, learned, tuple(written[1:]), warnings=tuple(warnings))
     if previews:
         with stages.stage("Drawing it"):
             drawn = tuple(_drawn(found, folder_of(file), previews))
@@ -191,6 +192,18 @@ def _settings(capture: Capture, experiment: str, steps: int | None, report: Repo
     steps = steps or chosen.training.steps
     told = {"sample_every": math.ceil(steps / SHEETS), "log_every": math.ceil(steps / LINES)}
     return replace(chosen, training=replace(chosen.training, steps=steps, **told))
+
+
+def _hardly_seen(found: ObjectMesh, report: Report) -> list[str]:
+    """A warning where much of the surface is a guess."""
+    if found.barely_seen < GUESSED:
+        return []
+    said = (
+        f"{found.barely_seen:.0%} of its surface was seen by fewer than {FEW} cameras and is a guess. Take pictures "
+        "from there; or, if what is around the object has become part of the mesh, make all but the object transparent"
+    )
+    report(f"warning: {said}")
+    return [said]
 
 
 def _drawn(found: ObjectMesh, folder: Path, side: int) -> list[Path]:

@@ -32,7 +32,7 @@ help:  ## what can be made
 setup:  ## the environment in .venv (the others call it)
 	@sh tools/set_up.sh
 
-demo: setup  ## photos of faces in 3D, and a scene learned from 48 pictures, into demo/ (at most 3 minutes)
+demo: setup  ## photos of faces in 3D, a scene and a mesh learned from 48 pictures, into demo/ (at most 3 minutes)
 	@$(BIN)/python -m unflat demo --out demo
 
 test: lint types  ## lint, types, layers and the tests (under 5 minutes on 2 cores)

@@ -47,6 +47,7 @@ SHORTER = [
     (r"^(unflat render .*)", r"\1 --frames 2 --side 12"),
     (r"^(unflat export .*)", r"\1 --cells 24"),
     (r"^(unflat compare .*)", r"\1 --tiny"),
+    (r"^(unflat mesh .*)", r"\1 --tiny --quiet"),
     (r"^(unflat report .*)", r"\1 --frames 0 --pictures 1"),
     (r"--experiment \w+", "--experiment tiny"),
     (r"^(unflat predict .*?)( --limit \d+)?$", r"\1 --limit 2 --no-videos"),

@@ -20,7 +20,7 @@ def test_the_drill_is_learned_and_comes_out_in_metres(
     demo._mesh(options)
     mesh = trimesh.load(tmp_path / "drill" / "drill.glb", force="mesh")
     assert max(mesh.extents) == pytest.approx(0.186, abs=0.03), "it has hardly learned"
-    assert (tmp_path / "drill" / "drill" / "report.html").is_file()
+    assert (tmp_path / "drill" / "drill-mesh" / "report.html").is_file()
     assert len(list((tmp_path / "drill" / "run" / "samples").glob("*.png"))) == 20
     assert (tmp_path / "drill" / "report.html").is_file() and not list((tmp_path / "drill").rglob("*.mp4"))
     out = capsys.readouterr().out

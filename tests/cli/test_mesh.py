@@ -129,7 +129,7 @@ def test_bare_photos_get_cameras_first_and_only_once(
     assert "cameras: 15 of 16 pictures have one" in out and "The unit of what follows is arbitrary" in out
     assert "warning: one is loose" in err
     code, out, _ = ran(photos, "-o", "mine.glb")
-    assert code == 0 and len(placed) == 1 and "as they were worked out before, in mine/capture; remove it" in out
+    assert code == 0 and len(placed) == 1 and "as they were worked out before, in mine-mesh/capture; remove it" in out
 
 
 def test_what_is_no_pictures_of_an_object_is_told(ran: Ran, asked: list[Any], crate: Path) -> None:

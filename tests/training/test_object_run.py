@@ -45,7 +45,7 @@ def made(capture: Capture, uncompared: None, tmp_path_factory: pytest.TempPathFa
 
 
 def test_all_that_belongs_to_a_mesh_is_beside_it(made: MeshRun) -> None:
-    folder = made.file.parent / "box"
+    folder = made.file.parent / "box-mesh"
     assert made.file.name == "box.glb" and made.run.folder == folder / "run"
     assert [path.relative_to(folder).name for path in made.files[1:]] == [
         "textured.png", "shaded.png", "seen.png", "report.html",

@@ -65,7 +65,7 @@ examples:
   unflat mesh plush/ -o plush.glb                         a mesh of an object, from pictures all around it
   unflat train plush/ --out runs/plush                    a capture: posed pictures of one scene
   unflat compare plush/ --methods quick_grid,tensorf      which of them is better for it
-  unflat export runs/plush plush.glb                      its mesh; render makes videos, report a page
+  unflat export runs/plush scene.ply                      its mesh; render makes videos, report a page
   unflat predict faces me.jpg --crop face --out me        the shipped face model, on a photo of yours
 
 A command that fails says why in a paragraph; --debug (or UNFLAT_DEBUG=1) adds where.

@@ -23,7 +23,7 @@ TINY_FACES, TINY_TEXTURE, TINY_PREVIEW = 500, 64, 32
 class MeshOptions:
     """A textured mesh of one object, from pictures all around it.
 
-    Beside FILE comes a folder of its name with report.html, pictures of the mesh from eight sides, the run and, for
+    Beside FILE comes the folder FILE-mesh with report.html, pictures of the mesh from eight sides, the run and, for
     photos and videos, their cameras. The same command goes on where it stopped. docs/object-to-mesh.md says how to take
     the pictures and what to do with the mesh.
     """
@@ -44,7 +44,7 @@ class MeshOptions:
     previews: Count = None
     """pixels of each of the eight sides in the pictures of the mesh; 0: no pictures and no report. Left out: 256"""
     run: Folder = None
-    """the run's folder: weights, log, sample pictures. Left out: run, in the folder of FILE's name"""
+    """the run's folder: weights, log, sample pictures. Left out: FILE-mesh/run"""
     resume: Flag = True
     """go on with the run that is in the folder already"""
     tiny: Flag = False

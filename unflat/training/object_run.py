@@ -90,8 +90,9 @@ class MeshRun:
 
 
 def folder_of(file: Path) -> Path:
-    """Where all that belongs to a mesh goes, beside it: a folder of its name."""
-    return file.with_suffix("")
+    """Where all that belongs to a mesh goes, beside it: a folder called like it, and not like the capture, which often
+    has the same name."""
+    return file.with_name(f"{file.stem}-mesh")
 
 
 def mesh_of(
@@ -111,10 +112,10 @@ def mesh_of(
     """Learn the surface of the one object that posed pictures show, and write it to FILE.glb, .ply or .obj.
 
     The mesh has about `faces` triangles (20,000 unless given), the photos as a texture with so many texels on its
-    longer side (PLY: colours at its vertices), and the numbers of the capture's own world. Beside it, in a folder of
-    its name: previews of eight sides with so many pixels each and report.html, neither if `previews` is 0; and the run,
-    which goes on where it stopped unless told not to `resume`, if `run` names no other folder. `steps` are those of
-    learning, `experiment` one of the method's, whose settings are fitted to the capture unless it is `tiny`.
+    longer side (PLY: colours at its vertices), and the numbers of the capture's own world. Beside it, in the folder
+    FILE-mesh: previews of eight sides with so many pixels each and report.html, neither if `previews` is 0; and the
+    run, if `run` names no other folder, which goes on where it stopped unless told not to `resume`. `steps` are those
+    of learning, `experiment` one of the method's, whose settings are fitted to the capture unless it is `tiny`.
 
     What is odd about the capture is told to `report`. Raises ValueError for a capture that can give no mesh (see
     `fit_for_mesh`), another ending, numbers that make no mesh, and where no surface was learned.

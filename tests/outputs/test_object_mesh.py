@@ -49,6 +49,16 @@ def test_what_cannot_be_mended_is_said() -> None:
     assert "not solid: 3 open edges;" in str(found)
 
 
+def test_which_way_faces_what_was_barely_seen() -> None:
+    found = object_mesh(globe(), seen_from(*SIDES), field, triangles=600, texture=32)
+    corners = found.mesh.vertices[found.mesh.triangles.long()]
+    height, every = corners[..., 2].mean(1), torch.full((len(corners),), 9)
+    for way, poor in (("down", height < -0.4), ("up", height > 0.4), ("sideways", height.abs() < 0.2)):
+        assert found._replace(cameras=every.where(~poor, 0)).barely_seen_faces == way
+    assert found._replace(cameras=every).barely_seen_faces == ""
+    assert found._replace(cameras=every * 0).barely_seen_faces == "", "as much of a ball faces one way as another"
+
+
 def test_nothing_is_not_taken_away() -> None:
     ball = globe()
     with pytest.raises(ValueError, match="no surface to be taken away"):

@@ -19,6 +19,7 @@ def test_a_few_pictures_of_a_capture_beside_what_is_learned_and_its_depth(tmp_pa
     assert shown is not None and shown.shape == (VIEW, VIEW, 3) and shown.dtype == np.uint8
     assert (shown[:8] == 255).all() and shown.min() >= 120, "white beside the vase, and there at most grey haze"
     with Image.open(tmp_path / "sheet.png") as sheet:
-        assert sheet.width > 3 * VIEW and sheet.height > VIEWS * VIEW
-        left = np.asarray(sheet)[:, : sheet.width // 3]
+        assert sheet.width > 4 * VIEW and sheet.height > VIEWS * VIEW
+        left, shape = np.asarray(sheet)[:, : sheet.width // 4], np.asarray(sheet)[40:, -VIEW:]
+    assert (shape.max(-1) == shape.min(-1)).all(), "the shape is grey"
     assert left.min() < 100, "the pictures themselves"

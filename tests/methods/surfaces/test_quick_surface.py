@@ -69,7 +69,8 @@ def begun(capture: Capture, config: Config = BRIEF, radius: float = 0.55, cube: 
     """What comes after a host that knows a ball exactly; in a cube, of 16 voxels along a side in the end, if asked."""
     method = prepared(capture, config)
     if cube:
-        method.low, method.high, method.finest = torch.full((3,), -0.8), torch.full((3,), 0.8), torch.tensor(16)
+        method.low, method.high = torch.full((3,), -0.8), torch.full((3,), 0.8)
+        method.pixel = torch.tensor(1.6 / 16 / config.detail)
     method.host = ball(capture.scene, radius=radius)
     method.begin()
     return method
@@ -101,10 +102,10 @@ def test_it_begins_where_the_hosts_depth_says(capture: Capture) -> None:
 
 
 def test_voxels_are_as_fine_as_pixels(capture: Capture) -> None:
-    method = prepared(capture, replace(BRIEF, most=500))
+    method = begun(capture, replace(BRIEF, most=500))
     side, pixel = float((method.high - method.low).max()), Objects("sphere").distance / capture.pinholes[0].fx
     assert int(method.finest) == pytest.approx(side / (BRIEF.detail * pixel), abs=1)
-    assert int(prepared(capture, replace(BRIEF, most=10)).finest) == 10
+    assert int(begun(capture, replace(BRIEF, most=10)).finest) == 10
 
 
 @pytest.mark.parametrize("closed", [True, False], ids=["closed", "open above"])
@@ -127,6 +128,24 @@ def test_without_anything_opaque_there_is_nothing_to_begin_with(capture: Capture
     nn.init.constant_(method.host.get_parameter("density"), -100.0)
     with pytest.raises(ValueError, match=r"nothing is opaque\. Give the quick grid more steps \(--config\.host-steps"):
         method.begin()
+
+
+def test_cameras_that_all_look_the_same_way_are_refused(capture: Capture) -> None:
+    window = replace(capture, scene=replace(capture.scene, space="ndc"))
+    with pytest.raises(ValueError, match=r"needs cameras that look at an object from several sides.*Walk around"):
+        prepared(window)
+
+
+def test_a_space_without_end_gets_a_host_of_its_own(capture: Capture) -> None:
+    usual = quick_surface.small()
+    assert QuickSurface.suited(usual, capture) == (usual, {})
+    endless = replace(capture, scene=replace(capture.scene, space="contracted"))
+    suited, reasons = QuickSurface.suited(usual, endless)
+    assert (suited.config.host_experiment, suited.config.host_steps) == ("surroundings", 500)
+    learning = [one.training.steps - one.config.host_steps for one in (usual, suited)]
+    assert learning[0] == learning[1] and set(reasons) == {
+        "config.host_experiment", "config.host_steps", "training.steps"
+    }  # fmt: skip
 
 
 # Growth

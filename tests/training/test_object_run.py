@@ -111,10 +111,10 @@ def test_what_cannot_be_made_is_told_before_anything_is_looked_at(capture: Captu
             check_request(Path("box.glb"), **asked)  # type: ignore[arg-type]
 
 
-def test_no_surface_is_told(made: MeshRun, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_surface_is_told(made: MeshRun, capture: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(type(made.run.method), "field", lambda self, p, d: (torch.ones(len(p)), torch.ones(len(p), 3)))
     with pytest.raises(ValueError, match=r"no surface was learned .* Look at the sample pictures in the run's folder"):
-        surface_learned(made.run.method)
+        surface_learned(made.run.method, capture.viewpoints)
 
 
 @pytest.mark.soak

@@ -7,29 +7,26 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
-import torch
-from jaxtyping import Float
-from torch import Tensor
-
 from unflat import catalogue
 from unflat.data.kinds import Capture, Scene
 from unflat.data.object_checks import fit_for_mesh
 from unflat.data.stages import Stages
+from unflat.data.viewpoints import Viewpoints
 from unflat.geometry.meshes import Mesh
 from unflat.method import Method
-from unflat.outputs.baking import Colour
 from unflat.outputs.images import save_png
 from unflat.outputs.mesh import in_world
 from unflat.outputs.object_mesh import FEW, USUAL, ObjectMesh, object_mesh
-from unflat.outputs.scene_mesh import check_ending, write_in_world
+from unflat.outputs.scene_mesh import check_ending, field_colour, scene_mesh, write_in_world
 from unflat.outputs.sides import seen_picture, sides_picture
-from unflat.outputs.surfaces import surface_of, without_cavities, without_floaters
 from unflat.training.object_report import report_on
 from unflat.training.run import Run, train
 
 METHOD = "quick_surface"
 SHEETS, LINES = 10, 10
 """of sample pictures, and of the log, while it is learned"""
+CELLS = 160
+"""along the longest side of the surface, before it is decimated"""
 TEXTURE, PREVIEW = 2048, 256
 """texels of the texture's longer side, and pixels of each of the eight sides of a preview"""
 
@@ -132,9 +129,9 @@ def mesh_of(
     )  # fmt: skip
     stages = Stages(not quiet)
     with stages.stage("Finding the surface"):
-        surface = surface_learned(learned.method)
+        surface = surface_learned(learned.method, capture.viewpoints)
     with stages.stage("Laying the photos on it"):
-        found = object_mesh(surface, capture, colour_learned(learned.method), triangles=faces, texture=texture)
+        found = object_mesh(surface, capture, field_colour(learned.method, surface), triangles=faces, texture=texture)
         written = write_in_world(file, found.mesh, capture.scene)
     warnings = [*warnings, *learned.warnings, *_hardly_seen(found, report)]
     made = MeshRun(written[0], found, capture.scene, learned, tuple(written[1:]), warnings=tuple(warnings))
@@ -146,31 +143,15 @@ def mesh_of(
     return made
 
 
-def surface_learned(method: Method) -> Mesh:
+def surface_learned(method: Method, views: Viewpoints) -> Mesh:
     """The surface that a method has learned: in the scene's frame, bare, closed, its triangles facing outwards, without
     loose parts and walls of holes inside. ValueError where there is none."""
-    up = torch.tensor([0.0, 0.0, 1.0])
-
-    def distance(points: Float[Tensor, "n 3"]) -> Float[Tensor, "n"]:
-        return method.field(points.to(method.device), up.expand(len(points), 3).to(method.device))[0].cpu()
-
-    low, high = method.low.tolist(), method.high.tolist()  # type: ignore[operator]
     try:
-        surface = surface_of(distance, [*low, *high], int(method.cells), 0.0, inside="below")  # type: ignore[arg-type]
+        return scene_mesh(method, views, cells=CELLS)
     except ValueError as error:
         raise ValueError(
             f"no surface was learned from these pictures: {error}. Look at the sample pictures in the run's folder"
         ) from error
-    return without_cavities(without_floaters(surface), torch.zeros(0, 3))
-
-
-def colour_learned(method: Method) -> Colour:
-    """What is seen of points on that surface, where no photo sees them."""
-
-    def colour(points: Float[Tensor, "n 3"], directions: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
-        return method.field(points.to(method.device), directions.to(method.device))[1].cpu().clamp(0, 1)
-
-    return colour
 
 
 def check_request(file: Path, faces: int | None, texture: int, steps: int | None, previews: int) -> None:

@@ -19,7 +19,6 @@ from unflat.data.kinds import Capture
 from unflat.geometry.cameras import Cameras, Pinhole
 from unflat.geometry.meshes import Mesh, SurfacePoints, vertex_normals
 from unflat.geometry.rotations import Rigid
-from unflat.method import Method
 from unflat.metrics.surfaces import (
     apart,
     chamfer,
@@ -115,19 +114,6 @@ def medians(every: Sequence[dict[str, float]]) -> dict[str, float]:
 
 
 # -- meshes ------------------------------------------------------------------------------------------------------------
-
-
-def distance_mesh(method: Method, cells: int) -> Mesh:
-    """Where the distance that a method of `methods/surfaces` has learned is zero, in the box it has it in."""
-    scene = method.scene
-    low, high = (getattr(method, name) for name in ("low", "high"))
-    box = [*low.tolist(), *high.tolist()] if scene.space == "box" else scene.box
-
-    def distance(points: Float[Tensor, "n 3"]) -> Float[Tensor, "n"]:
-        up = points.new_tensor([0.0, 0.0, 1.0]).expand(len(points), 3)
-        return method.field(points, up)[0]
-
-    return surface_of(distance, box, cells, 0.0, inside="below")
 
 
 class _Outline(NamedTuple):

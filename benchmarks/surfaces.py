@@ -55,7 +55,10 @@ WITHOUT: dict[str, dict[str, Any]] = {
     "eikonal": {"eikonal": 0.0},
     "curvature": {"curvature": 0.0},
     "both terms": {"eikonal": 0.0, "curvature": 0.0},
-    "stages": {"stages": (1.0,), "until": ()},
+    "stages": {"stages": (1.0,), "until": (), "bands": (1,)},
+    "plain colours at first": {"bands": (4, 4)},
+    "harmonics": {"bands": (1, 1)},
+    "most of the grid's steps": {"host_steps": 60, "training.steps": 0.76},
     "half the steps": {"training.steps": 0.5},
 }
 """ablations by name: fields of `Config` with other values, or of `Training` after `training.`, a share of its steps"""
@@ -188,10 +191,10 @@ def learned(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Meshes of what a method has learned, and what that took. `alone` are the held-out pictures with only the object's
     pixels in their mask."""
-    import surface_figures
-
     from unflat.evaluation.captures import evaluate_capture
     from unflat.outputs.scene_mesh import scene_mesh
+    from unflat.training.experiment import made as made_data
+    from unflat.training.object_run import CELLS
     from unflat.training.timed import NEVER, compiled_by_tiny, curve
 
     ours = options.worker == OURS
@@ -200,13 +203,14 @@ def learned(
     chosen, _ = chosen.method.suited(chosen, capture)
     if ours:
         chosen = changed(chosen, changes_of(options))
-    compiled_by_tiny(chosen.method, capture, held_out[:1], threads=1)
+    tiny = catalogue.experiment(name, "tiny")
+    compiled_by_tiny(chosen.method, made_data(tiny.data), made_data(tiny.test)[:1], threads=1)
     forget_peak()
     training = replace(chosen.training, threads=1)
     found = curve(chosen.method, chosen.config, training, capture, held_out, every=NEVER)
     peak, last, method = peak_memory(), found.points[-1], found.method
     assert method is not None
-    making = {OURS: partial(surface_figures.distance_mesh, method, surface_figures.CELLS)} if ours else {
+    making = {OURS: partial(scene_mesh, method, capture.viewpoints, cells=CELLS)} if ours else {
         surface: partial(scene_mesh, method, capture.viewpoints, surface=surface) for surface in GRID_SURFACES
     }  # fmt: skip
     of_object = evaluate_capture(method, alone).figures["PSNR"]

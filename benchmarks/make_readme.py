@@ -1,4 +1,4 @@
-"""Write benchmarks/README.md, and the tables in the README and in docs/which-field.md, from the records: `make tables`.
+"""Write benchmarks/README.md, and the tables in the README and in pages of docs/, from the records: `make tables`.
 
 `python benchmarks/make_readme.py --check` only says whether they are old.
 """
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import paper_table
 import representation_table
+import surface_table
 
 from unflat import catalogue, records
 
@@ -62,13 +63,21 @@ def which_field(text: str, results: Path) -> str:
     return representation_table.within_page(text, {name: records.read(name, results) for name in fields})
 
 
+def quick_surface(text: str, results: Path) -> str:
+    """The method's page with the tables of meshes beside the truth between their comments."""
+    files = ("quick_surface", "quick_grid", "surfaces")
+    return surface_table.within_page(text, [line for name in files for line in records.read(name, results)])
+
+
 def main(arguments: list[str]) -> int:
     """0 if all pages are (now) what the records say."""
-    front, which = HERE.parent / "README.md", HERE.parent / "docs" / "which-field.md"
+    front, docs = HERE.parent / "README.md", HERE.parent / "docs"
+    which, surface = docs / "which-field.md", docs / "methods" / "quick_surface.md"
     pages = {
         HERE / "README.md": page(HERE / "results"),
         front: front_page(front.read_text(encoding="utf-8"), HERE / "results"),
         which: which_field(which.read_text(encoding="utf-8"), HERE / "results"),
+        surface: quick_surface(surface.read_text(encoding="utf-8"), HERE / "results"),
     }
     for target, text in pages.items():
         if target.is_file() and target.read_text(encoding="utf-8") == text:

@@ -23,6 +23,7 @@ from unflat.method import Prediction, predict_in_pieces
 from unflat.methods.surfaces import quick_surface
 from unflat.methods.surfaces.quick_surface import Config, QuickSurface
 from unflat.metrics.surfaces import apart, chamfer
+from unflat.outputs import foreground
 from unflat.outputs.baking import points_of
 from unflat.outputs.scene_mesh import scene_mesh
 from unflat.training.optimisers import Optimiser
@@ -117,7 +118,7 @@ def test_what_is_closed_all_around_is_filled(capture: Capture, monkeypatch: pyte
         opening = (points[:, :2].norm(dim=1) < 0.25) & (points[:, 2] > 0)
         return wall if closed else wall.masked_fill(opening, -1.0)
 
-    monkeypatch.setattr(quick_surface, "fused", lambda maps, reach: shell)
+    monkeypatch.setattr(foreground, "fused", lambda maps, reach: shell)
     method = begun(capture, replace(BRIEF, detail=0.6))
     inside = distances(method, torch.zeros(1, 3)).item()
     assert inside < -0.4 if closed else inside > 0.1
@@ -126,7 +127,7 @@ def test_what_is_closed_all_around_is_filled(capture: Capture, monkeypatch: pyte
 def test_without_anything_opaque_there_is_nothing_to_begin_with(capture: Capture) -> None:
     method = prepared(capture)
     nn.init.constant_(method.host.get_parameter("density"), -100.0)
-    with pytest.raises(ValueError, match=r"nothing is opaque\. Give the quick grid more steps \(--config\.host-steps"):
+    with pytest.raises(ValueError, match=r"nothing is opaque\. Give it more steps \(--config\.host-steps"):
         method.begin()
 
 

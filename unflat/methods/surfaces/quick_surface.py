@@ -166,16 +166,18 @@ class QuickSurface(
     @torch.no_grad()
     def begin(self) -> None:
         """The distance to where the host's depth maps agree that the object is, and its colours there."""
-        maps = depth_maps(self.host, views_of(self.poses, self.lens), MAP_SIDE)
-        if self.endless:
-            low, high = object_between(maps, self.scene.box)
-            self.low, self.high = low.to(self.low), high.to(self.high)
+        with torch.device("cpu"):  # where cameras and depth maps are, whatever device learns
+            maps = depth_maps(self.host, views_of(self.poses, self.lens), MAP_SIDE)
+            if self.endless:
+                low, high = object_between(maps, self.scene.box)
+                self.low, self.high = low.to(self.low), high.to(self.high)
         side = float((self.high - self.low).max())
         finest = min(self.config.most, round(side / (self.config.detail * float(self.pixel))))
         self.finest = torch.tensor(max(8, finest))
         self.stage.fill_(0)
         shape = grid_shape(self.low, self.high, round(side / self.voxel))
-        apart = distances_between(maps, self.low.cpu(), self.high.cpu(), shape, self.config.blur)
+        with torch.device("cpu"):
+            apart = distances_between(maps, self.low.cpu(), self.high.cpu(), shape, self.config.blur)
         self.distance = nn.Parameter(apart.flatten().to(self.low))
         self.settle(shape)
         grid = self.row_of, self.low, self.high

@@ -83,7 +83,7 @@ def test_the_page_shows_every_stage(made: MeshRun) -> None:
     assert "<model-viewer" in page and "data:model/gltf-binary" in page
     assert "How well it was seen" in page and "after 5 steps" in page and made.facts["triangles"] in page
     stages = list(stages_of(made.run.folder))
-    assert stages[-1] == "at the end, after 3 steps"
+    assert stages[-1] == "at the end, after 5 steps"
     assert any(said.startswith("the first distances to its surface") for said in stages)
 
 

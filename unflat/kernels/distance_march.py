@@ -147,9 +147,11 @@ def slope_at(points: Float[Tensor, "n 3"], grid: Distances, side: float) -> Floa
 def facing(
     points: Float[Tensor, "n 3"], sights: Float[Tensor, "n 3"], grid: Distances, side: float
 ) -> Float[Tensor, "n 3"]:
-    """The unit normals of the surface at points of it, on the side that is seen along unit directions."""
-    outwards = normalize(slope_at(points, grid, side), dim=1)
-    return torch.where((outwards * sights).sum(1, keepdim=True) > 0, -outwards, outwards)
+    """The unit normals of the surface at points of it, seen along unit directions: at a rim, where one points away by a
+    little, the nearest that does not."""
+    outwards = slope_at(points, grid, side)
+    away = (outwards * sights).sum(1, keepdim=True).clamp_min(0)
+    return normalize(outwards - away * sights, dim=1)
 
 
 def colour_at(points: Float[Tensor, "n 3"], sights: Float[Tensor, "n 3"], grid: Distances) -> Float[Tensor, "n 3"]:

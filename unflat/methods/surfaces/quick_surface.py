@@ -69,7 +69,7 @@ class Config:
     """steps of distances in which sharpness and rates go from first to last"""
     sharpness: tuple[float, float] = (1.4, 6.0)
     """s of NeuS at first and at last, in 1 / voxel of the last stage"""
-    rates: tuple[float, float] = (0.2, 0.1)
+    rates: tuple[float, float] = (0.2, 0.3)
     """learning rates of distance, in voxels, and of colour, times the run's"""
     decay: float = 0.1
     """what is left of the rates at last"""

@@ -58,7 +58,7 @@ WITHOUT: dict[str, dict[str, Any]] = {
     "stages": {"stages": (1.0,), "until": (), "bands": (1,)},
     "plain colours at first": {"bands": (4, 4)},
     "harmonics": {"bands": (1, 1)},
-    "most of the grid's steps": {"host_steps": 60, "training.steps": 0.76},
+    "most of the grid steps": {"host_steps": 60, "training.steps": 0.76},
     "half the steps": {"training.steps": 0.5},
 }
 """ablations by name: fields of `Config` with other values, or of `Training` after `training.`, a share of its steps"""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from torch.nn.functional import interpolate, max_pool3d
+from torch.nn.functional import interpolate, max_pool3d, pad
 
 from unflat.geometry.spherical_harmonics import harmonics
 
@@ -96,6 +96,12 @@ def harmonics_of(
         raw = torch.logit(rgb.clamp(1 - BRIGHTEST, BRIGHTEST))
         total[..., :4] += raw[..., None] * harmonics(corner, min(4, bands))
     return total.flatten(1) * (4 * torch.pi / len(corners))
+
+
+def plain_harmonics(rgb: Float[Tensor, "n 3"], bands: int) -> Float[Tensor, "n k"]:
+    """Spherical harmonics of red, green and blue whose sigmoid is nearly these colours, seen from anywhere."""
+    raw = torch.logit(rgb.clamp(1 - BRIGHTEST, BRIGHTEST))
+    return pad((raw * (4 * torch.pi) ** 0.5)[..., None], (0, bands - 1)).flatten(1)
 
 
 def coarse_shape(shape: tuple[int, int, int]) -> tuple[int, int, int]:

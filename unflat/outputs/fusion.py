@@ -61,8 +61,8 @@ def fused(maps: Sequence[DepthMap], reach: float) -> Callable[[Float[Tensor, "n 
         total, count = torch.zeros(len(points)), torch.zeros(len(points))
         pictured = torch.zeros(len(points), dtype=torch.bool)
         for one in maps:
-            within, behind = _behind(one, points)
-            share = behind / reach
+            within, off = behind(one, points)
+            share = off / reach
             counts = within & (share < 1)
             total += share.clamp_min(-1).where(counts, 0.0)
             count += counts
@@ -72,7 +72,7 @@ def fused(maps: Sequence[DepthMap], reach: float) -> Callable[[Float[Tensor, "n 
     return value
 
 
-def _behind(one: DepthMap, points: Float[Tensor, "n 3"]) -> tuple[Bool[Tensor, "n"], Float[Tensor, "n"]]:
+def behind(one: DepthMap, points: Float[Tensor, "n 3"]) -> tuple[Bool[Tensor, "n"], Float[Tensor, "n"]]:
     """Whether points are in the picture, and how far behind what it shows there, along z."""
     local = one.camera_from_scene.apply(points)
     height, width = one.depth.shape

@@ -21,7 +21,17 @@ from unflat.data.hulls import near_object, object_box, pixels_of_box
 from unflat.data.kinds import Capture, Extent
 from unflat.data.rays import RayBatch, RayPool, camera_rays, pictures_along, pooled
 from unflat.data.scenes import footprint
-from unflat.fields.voxels import coarse_shape, finer, finer_rows, grid_shape, harmonics_of, occupied_cells, rows_within
+from unflat.data.viewpoints import spread_over
+from unflat.fields.voxels import (
+    coarse_shape,
+    finer,
+    finer_rows,
+    grid_shape,
+    occupied_cells,
+    places_of,
+    plain_harmonics,
+    rows_within,
+)
 from unflat.geometry.cameras import Cameras
 from unflat.geometry.depth import normals_of
 from unflat.geometry.spaces import Rays
@@ -34,6 +44,7 @@ from unflat.method import Group, Losses, Method, Prediction, hosted
 from unflat.outputs.foreground import distances_between, object_between
 from unflat.outputs.fusion import depth_maps
 from unflat.outputs.paths import kept_views, views_of
+from unflat.outputs.stereo import colours_seen, small_pictures, stereo_maps
 from unflat.training.experiment import Experiment
 from unflat.training.fitting import fitted
 from unflat.training.settings import Training, seed_of
@@ -44,17 +55,17 @@ from unflat.worlds.objects import object_splits
 class Config:
     """The settings."""
 
-    host_steps: int = 300
-    """steps in which the quick grid learns what the surface begins with"""
-    host_experiment: str = "small"
+    host_steps: int = 500
+    """steps in which the quick grid learns what is around the object, where pictures have no opacity"""
+    host_experiment: str = "surroundings"
     """its settings: of one of the quick grid's experiments"""
-    detail: float = 1.7
+    detail: float = 1.3
     """pixels that a voxel of the last stage is wide, at the middle of the scene"""
     most: int = 256
     """voxels along the longest side, however small the pixels"""
-    stages: tuple[float, ...] = (0.5, 1.0)
+    stages: tuple[float, ...] = (1.0, 1.0)
     """voxels along a side in each stage, as a share of the last one's"""
-    until: tuple[int, ...] = (400,)
+    until: tuple[int, ...] = (80,)
     """steps of distances with which each stage but the last ends"""
     batch_size: int = 2048
     """rays in a step"""
@@ -65,11 +76,11 @@ class Config:
     """between two samples of a ray, in voxels"""
     least: float = 1e-3
     """weight in the picture under which a section of a ray is left out"""
-    over: int = 700
+    over: int = 300
     """steps of distances in which sharpness and rates go from first to last"""
-    sharpness: tuple[float, float] = (1.4, 6.0)
+    sharpness: tuple[float, float] = (5.0, 6.0)
     """s of NeuS at first and at last, in 1 / voxel of the last stage"""
-    rates: tuple[float, float] = (0.2, 0.3)
+    rates: tuple[float, float] = (0.1, 0.3)
     """learning rates of distance, in voxels, and of colour, times the run's"""
     decay: float = 0.1
     """what is left of the rates at last"""
@@ -89,10 +100,10 @@ class Config:
     """steps between two looks at where the surface is"""
 
 
-MAPS, MAP_SIDE = 40, 100
-"""depth maps from which the surface begins, and pixels along their longer side"""
-ENDLESS_STEPS = 500
-"""in which the quick grid learns a space without end"""
+VIEWS, SIDE = 60, 200
+"""pictures from whose depth the surface begins, and pixels along their longer side"""
+HOST_SIDE = 100
+"""pixels of the quick grid's depth"""
 FINALLY = 10**9
 """the step with which everything is drawn: after the last"""
 
@@ -114,11 +125,13 @@ class QuickSurface(
     finest: Tensor
     poses: Tensor
     lens: Tensor
+    pictures: Tensor
 
     def __init__(self, config: Config, extent: Extent) -> None:
         super().__init__(config, extent)
         box = torch.tensor(self.scene.limits)
-        self.host: Any = hosted("quick_grid", extent, config.host_experiment)
+        silhouettes = self.scene.background is not None
+        self.host: Any = None if silhouettes else hosted("quick_grid", extent, config.host_experiment)
         self.register_buffer("low", box[:3].clone())
         self.register_buffer("high", box[3:].clone())
         self.register_buffer("stage", torch.tensor(-1))  # the host's
@@ -127,6 +140,7 @@ class QuickSurface(
         self.register_buffer("background", torch.tensor(self.scene.backdrop))
         self.register_buffer("poses", torch.zeros(0, 4, 4, dtype=torch.float64))
         self.register_buffer("lens", torch.zeros(6, dtype=torch.float64))
+        self.register_buffer("pictures", torch.zeros(0, 1, 1, 5, dtype=torch.uint8))
         self.register_buffer("row_of", torch.full((2, 2, 2), -1, dtype=torch.int32))
         self.register_buffer("clear", torch.ones(1, 1, 1, dtype=torch.uint8))
         self.register_buffer("banded", torch.zeros(1, 1, 1, dtype=torch.bool))
@@ -141,13 +155,11 @@ class QuickSurface(
 
     @classmethod
     def suited(cls, experiment: Experiment, data: Capture, started: bool = False) -> tuple[Experiment, dict[str, str]]:
-        if started or data.scene.space != "contracted":
+        if started or data.scene.background is not None:
             return experiment, {}
+        steps = experiment.training.steps + experiment.config.host_steps
         around = "no silhouettes: what is around the object is learned, too"
-        steps = experiment.training.steps - experiment.config.host_steps + ENDLESS_STEPS
-        chosen = {"host_experiment": "surroundings", "host_steps": ENDLESS_STEPS}
-        fit = {f"config.{name}": (value, around) for name, value in chosen.items()}
-        return fitted(experiment, {**fit, "training.steps": (steps, around)})
+        return fitted(experiment, {"training.steps": (steps, around)})
 
     # -- what the surface begins with ----------------------------------------------------------------------------------
 
@@ -158,30 +170,37 @@ class QuickSurface(
                 "quick_surface needs cameras that look at an object from several sides; these all look the same way "
                 "(ndc). Walk around the object, or take another method"
             )
-        self.host.prepare(data)
         self.low, self.high = object_box(data, self.low, self.high)
         self.pixel = torch.tensor(footprint(data))
-        self.poses, self.lens = kept_views(data.viewpoints, MAPS, MAP_SIDE)
+        self.poses, self.lens = kept_views(data.viewpoints, VIEWS, SIDE)
+        kept = spread_over(len(data), VIEWS)
+        self.pictures = small_pictures(data, kept, views_of(self.poses, self.lens).pinholes[0])
+        if self.host is None:
+            self.begin()
+        else:
+            self.host.prepare(data)
 
     @torch.no_grad()
     def begin(self) -> None:
-        """The distance to where the host's depth maps agree that the object is, and its colours there."""
-        with torch.device("cpu"):  # where cameras and depth maps are, whatever device learns
-            maps = depth_maps(self.host, views_of(self.poses, self.lens), MAP_SIDE)
+        """The distance to where depth maps agree that the object is, and its colours there."""
+        with torch.device("cpu"):  # where cameras, pictures and depth maps are, whatever device learns
+            views, pictures = views_of(self.poses, self.lens), self.pictures.cpu()
+            low, high = self.low.cpu(), self.high.cpu()
+            known = depth_maps(self.host, views, HOST_SIDE) if self.host is not None else []
             if self.endless:
-                low, high = object_between(maps, self.scene.box)
-                self.low, self.high = low.to(self.low), high.to(self.high)
-        side = float((self.high - self.low).max())
-        finest = min(self.config.most, round(side / (self.config.detail * float(self.pixel))))
-        self.finest = torch.tensor(max(8, finest))
-        self.stage.fill_(0)
-        shape = grid_shape(self.low, self.high, round(side / self.voxel))
-        with torch.device("cpu"):
-            apart = distances_between(maps, self.low.cpu(), self.high.cpu(), shape, self.config.blur)
+                low, high = object_between(known, self.scene.box)
+            maps = stereo_maps(pictures, views, low, high, known)
+            self.low, self.high, side = low.to(self.low), high.to(self.high), float((high - low).max())
+            finest = min(self.config.most, round(side / (self.config.detail * float(self.pixel))))
+            self.finest, self.stage = torch.tensor(max(8, finest)), torch.tensor(0)
+            shape = grid_shape(low, high, round(side / self.voxel))
+            apart = distances_between(maps, low, high, shape, self.config.blur)
         self.distance = nn.Parameter(apart.flatten().to(self.low))
         self.settle(shape)
-        grid = self.row_of, self.low, self.high
-        self.colour = nn.Parameter(harmonics_of(lambda x, d: self.host.field(x, d)[1], *grid, self.config.bands[0]))
+        places = places_of(shape, low, high)[self.row_of.flatten().cpu() >= 0]
+        rgb = colours_seen(pictures[::3], maps[::3], places, self.config.band * self.voxel)
+        self.colour = nn.Parameter(plain_harmonics(rgb, self.config.bands[0]).to(self.low))
+        self.pictures = self.pictures[:0]
         forget_accumulators()
 
     # -- learning ------------------------------------------------------------------------------------------------------
@@ -239,7 +258,12 @@ class QuickSurface(
 
     def done(self, step: int) -> float:
         """The share of the schedules that is over."""
-        return min(1.0, max(0.0, (step - self.config.host_steps) / self.config.over))
+        return min(1.0, max(0.0, (step - self.beginning) / self.config.over))
+
+    @property
+    def beginning(self) -> int:
+        """The first step of distances."""
+        return 0 if self.host is None else self.config.host_steps
 
     def parameter_groups(self) -> list[Group]:
         if self.stage < 0:
@@ -253,7 +277,7 @@ class QuickSurface(
         return [Group([p], "touched", 2 * rate, betas=(0.9, 0.99), eps=1e-12, schedule=schedule) for p, rate in rates]
 
     def update(self, step: int) -> bool:
-        config, done = self.config, step + 1 - self.config.host_steps
+        config, done = self.config, step + 1 - self.beginning
         if self.stage < 0:
             if done < 0:
                 return self.host.update(step)
@@ -320,7 +344,7 @@ class QuickSurface(
 
 def small() -> Experiment:
     """A generated vase on two cores."""
-    training = Training(steps=1000, rate=0.5, schedule="constant", clip=0.0)
+    training = Training(steps=300, rate=0.5, schedule="constant", clip=0.0)
     return Experiment(QuickSurface, Config(), training, *object_splits("vase", 60, 200))
 
 

@@ -1,0 +1,206 @@
+"""Depth from the pictures themselves, without learning anything: multi-view stereo of small pictures.
+
+Each picture is compared with those that look from a little aside (`kernels/plane_sweep.py`), first at half the size
+with all planes, then whole near what was found. Depth that no two other pictures' depth confirms is dropped, as Merrell
+et al. 2007, "Real-time visibility-based fusion of depth maps", do: what is plain or shiny says anything.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Bool, Float, Int, UInt8
+from torch import Tensor
+from torch.nn.functional import avg_pool2d, grid_sample, interpolate, max_pool2d
+
+from unflat.data.kinds import Capture
+from unflat.data.viewpoints import Viewpoints
+from unflat.geometry.cameras import Pinhole
+from unflat.geometry.rotations import Rigid
+from unflat.kernels.plane_sweep import Sweep, plane_sweep
+from unflat.outputs.fusion import NEAREST, DepthMap, behind
+from unflat.outputs.sights import OPAQUE
+
+OTHERS, ASIDE = 6, 25.0
+"""pictures that each is compared with, and by how many degrees their lines of sight to the middle differ, about"""
+SEEN = 0.99
+"""share of a small picture's pixel that has to be known"""
+ROUGH = 2.0
+"""pixels, as lengths, between planes at half the size; 1 at the whole"""
+NEAR = 3
+"""planes on both sides of what was found at half the size"""
+CONFIRM, OFF, ASKED = 2, 3.0, 12
+"""maps that have to show the same depth, within so many pixels as lengths there, of so many that look alike"""
+
+
+def small_pictures(capture: Capture, indices: Sequence[int], pinhole: Pinhole) -> UInt8[Tensor, "n h w 5"]:
+    """Some of the pictures as one plain camera would have taken them: colour times opacity, opacity, and 255 where they
+    know, 0 beside the picture and under its mask."""
+    at = pinhole.rays().view(-1, 3)
+    found = []
+    for index in indices:
+        layers, camera = _layers(capture, index), capture.pinholes[index]
+        shrink = max(1, round(camera.fx / pinhole.fx))
+        small = avg_pool2d(layers[None], shrink, ceil_mode=True)
+        size = torch.tensor([small.shape[3] * shrink, small.shape[2] * shrink])
+        place = (camera.project(at) / size * 2 - 1).nan_to_num(-2.0)
+        seen = grid_sample(small, place[None, None], "bilinear", "zeros", align_corners=False)
+        found.append(seen[0, :, 0].T.view(pinhole.height, pinhole.width, 5))
+    return (torch.stack(found) * 255).round().to(torch.uint8)
+
+
+def stereo_maps(
+    pictures: UInt8[Tensor, "n h w 5"],
+    views: Viewpoints,
+    low: Float[Tensor, "3"],
+    high: Float[Tensor, "3"],
+    known: Sequence[DepthMap] = (),
+) -> list[DepthMap]:
+    """Depth of pictures (`small_pictures`) where they show what lies in a box of the scene's frame, for `fused`.
+
+    What lies in it is opaque; of pictures without opacity something else has to say it by depth of its own, `known`,
+    which stays where it is outside of the box and where stereo finds none. Without, -inf stands for what is not
+    known, which `fused` takes no notice of, and infinity for what is transparent.
+
+    ValueError for fewer than three pictures.
+    """
+    if len(pictures) < 3:
+        raise ValueError(f"depth from stereo needs three pictures or more, and these are {len(pictures)}")
+    layers, poses, pinhole = pictures.float() / 255, _poses(views), views.pinholes[0]
+    opaque, seen = layers[..., 3] > OPAQUE, layers[..., 4] > SEEN
+    if known:
+        before = torch.stack([one.depth for one in known])
+        usual = interpolate(before[:, None], tuple(opaque.shape[1:]), mode="nearest")[:, 0]
+        opaque &= torch.stack([_within(d, pinhole, poses[i], low, high) for i, d in enumerate(usual)])
+    else:
+        usual = torch.where(seen & ~opaque, torch.inf, -torch.inf)
+    aside = _angles(views, (low + high) / 2)
+    found = [_swept(layers[..., :4], here, opaque, aside, poses, pinhole, low, high) for here in range(len(layers))]
+    kept = _confirmed(found, [poses[i] for i in range(len(found))], pinhole, aside)
+    return [
+        DepthMap(depth.where(depth.isfinite(), usual[i]), pinhole, poses[i]) for i, depth in enumerate(kept)
+    ]
+
+
+def _swept(
+    layers: Float[Tensor, "n h w 4"],
+    here: int,
+    opaque: Bool[Tensor, "n h w"],
+    aside: Float[Tensor, "n n"],
+    poses: Rigid,
+    pinhole: Pinhole,
+    low: Float[Tensor, "3"],
+    high: Float[Tensor, "3"],
+) -> Float[Tensor, "h w"]:
+    """Depth of one of them: at half the size first, and then near what was found there."""
+    order = (aside[here] - ASIDE).abs().argsort()
+    others = order[order != here][:OTHERS]
+    turned = Rigid(poses.rotation[others], poses.translation[others]) @ poses[here].inverse
+    depths = poses[here].apply(_corners(low, high))[:, 2]
+    near, far = max(float(depths.min()), NEAREST), float(depths.max())
+    if far <= near:  # all of the box is behind the camera
+        return torch.full_like(layers[here, ..., 0], torch.inf)
+    half = pinhole.resized(max(1, pinhole.width // 2), max(1, pinhole.height // 2))
+    small = interpolate(layers[[here, *others.tolist()]].permute(0, 3, 1, 2), (half.height, half.width), mode="area")
+    small = small.permute(0, 2, 3, 1).contiguous()
+    there = interpolate(opaque[here][None, None].float(), (half.height, half.width), mode="area")[0, 0] > 0
+    planes = _planes(near, far, half, ROUGH)
+    everywhere = torch.tensor([0, len(planes)]).expand(half.height, half.width, 2)
+    rough = plane_sweep(Sweep(small[0], small[1:], turned, half), planes, there, everywhere)
+    planes = _planes(near, far, pinhole, 1.0)
+    reach = _reach(rough, planes, opaque[here].shape)
+    return plane_sweep(Sweep(layers[here], layers[others], turned, pinhole), planes, opaque[here], reach)
+
+
+def colours_seen(
+    pictures: UInt8[Tensor, "n h w 5"], maps: Sequence[DepthMap], points: Float[Tensor, "p 3"], reach: float
+) -> Float[Tensor, "p 3"]:
+    """Mean colour of the pictures in which points are less than `reach` off what their depth shows, the nearer the
+    more; where there is none, of all points that have one."""
+    total, weight = torch.zeros(len(points), 3), torch.zeros(len(points), 1)
+    for picture, one in zip(pictures, maps, strict=True):
+        within, off = behind(one, points)
+        at = one.pinhole.project(one.camera_from_scene.apply(points[within])).long()
+        layers = picture[at[:, 1], at[:, 0]].float() / 255
+        share = (1 - off[within].abs() / reach).clamp_min(0) * (layers[:, 3] > OPAQUE)
+        total[within] += share[:, None] * layers[:, :3] / layers[:, 3:4].clamp_min(OPAQUE)
+        weight[within] += share[:, None]
+    usual = total.sum(0) / weight.sum().clamp_min(1e-9)
+    return torch.where(weight > 0, total / weight.clamp_min(1e-9), usual)
+
+
+def _layers(capture: Capture, index: int) -> Float[Tensor, "5 h w"]:
+    """Colour times opacity, opacity, and what is known."""
+    pixels = torch.from_numpy(capture.picture(index)).float() / 255
+    known = torch.ones_like(pixels[..., :1])
+    if capture.mask is not None:
+        known = torch.from_numpy(capture.picture(index, "mask").copy())[..., None].float()
+    opacity = known * pixels[..., 3:] if capture.has_alpha else known
+    return torch.cat([pixels[..., :3] * opacity, opacity, known], -1).permute(2, 0, 1)
+
+
+def _poses(views: Viewpoints) -> Rigid:
+    """Of the scene in each camera."""
+    each = [views.cameras(i).camera_from_world[0] for i in range(len(views))]
+    return Rigid(torch.stack([p.rotation for p in each]), torch.stack([p.translation for p in each]))
+
+
+def _angles(views: Viewpoints, middle: Float[Tensor, "3"]) -> Float[Tensor, "n n"]:
+    """Degrees between the lines from the middle to each camera."""
+    away = torch.from_numpy(views.centres).float() - middle
+    away = away / away.norm(dim=1, keepdim=True).clamp_min(1e-9)
+    return torch.rad2deg((away @ away.T).clamp(-1, 1).arccos())
+
+
+def _corners(low: Float[Tensor, "3"], high: Float[Tensor, "3"]) -> Float[Tensor, "8 3"]:
+    return torch.cartesian_prod(*torch.stack([low, high], 1))
+
+
+def _planes(near: float, far: float, pinhole: Pinhole, pixels: float) -> Float[Tensor, "s"]:
+    """As far apart as so many pixels are wide in the middle of them."""
+    apart = pixels * (near + far) / 2 / max(pinhole.fx, pinhole.fy)
+    return torch.linspace(near, far, 2 + math.ceil((far - near) / apart))
+
+
+def _within(
+    depth: Float[Tensor, "h w"], pinhole: Pinhole, pose: Rigid, low: Float[Tensor, "3"], high: Float[Tensor, "3"]
+) -> Bool[Tensor, "h w"]:
+    """The pixels whose depth lies in the box."""
+    there = depth.isfinite()
+    points = pose.inverse.apply(pinhole.rays()[there] * depth[there][:, None])
+    inside = torch.zeros_like(there)
+    inside[there] = ((points >= low) & (points <= high)).all(1)
+    return inside
+
+
+def _reach(rough: Float[Tensor, "i j"], planes: Float[Tensor, "s"], shape: Sequence[int]) -> Int[Tensor, "h w 2"]:
+    """Planes about the depth that was found beside each pixel; all of them where none was."""
+    known = rough.isfinite()
+    least = -max_pool2d(torch.where(known, -rough, -torch.inf)[None], 3, 1, 1)[0]
+    most = max_pool2d(torch.where(known, rough, -torch.inf)[None], 3, 1, 1)[0]
+    apart = float(planes[1] - planes[0])
+    first = ((least - planes[0]) / apart).floor() - NEAR
+    end = ((most - planes[0]) / apart).ceil() + NEAR + 1
+    some = least.isfinite()
+    both = torch.stack([first.where(some, 0.0), end.where(some, float(len(planes)))])
+    whole = interpolate(both[None], tuple(shape), mode="nearest")[0]
+    return whole.clamp(0, len(planes)).permute(1, 2, 0).int()
+
+
+def _confirmed(
+    depths: Sequence[Float[Tensor, "h w"]], poses: Sequence[Rigid], pinhole: Pinhole, aside: Float[Tensor, "n n"]
+) -> list[Float[Tensor, "h w"]]:
+    """NaN where too few other maps show the same."""
+    kept = []
+    for here, depth in enumerate(depths):
+        shown = depth.isfinite()
+        points = poses[here].inverse.apply(pinhole.rays()[shown] * depth[shown][:, None])
+        count = torch.zeros(len(points), dtype=torch.int32)
+        for other in aside[here].argsort()[1 : ASKED + 1].tolist():
+            within, off = behind(DepthMap(depths[other], pinhole, poses[other]), points)
+            far = OFF / pinhole.fx * poses[other].apply(points)[:, 2]
+            count += within & (off.abs() < far)
+        same = torch.full_like(depth, torch.nan)
+        same[shown] = depth[shown].where(count >= CONFIRM, torch.nan)
+        kept.append(same)
+    return kept

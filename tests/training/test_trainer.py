@@ -15,8 +15,8 @@ from unflat.method import Losses
 from unflat.training import checkpoint
 from unflat.training.log import read_log
 from unflat.training.run import Run, build, train
-from unflat.training.settings import Training
-from unflat.training.trainer import Diverged, Trainer
+from unflat.training.settings import Training, seed_of
+from unflat.training.trainer import Diverged, Trainer, _draw_from
 
 QUICK = Training(steps=12, rate=1e-2, log_every=4, sample_every=0, validate_every=4, save_every=4, threads=1)
 
@@ -55,6 +55,14 @@ def test_it_learns(tmp_path: Path) -> None:
     before = evaluate(build(Tilt, Config(noise=False), pictures().extent, 0), pictures()).figures["reconstruction"]
     run = quick(tmp_path, Config(noise=False), steps=200, validation=pictures())
     assert run.figures["reconstruction"] < 0.3 * before
+
+
+def test_on_a_cpu_a_step_draws_what_torch_draws_from_its_seed() -> None:
+    for seed in (seed_of(0, 3, -1), 2**64 - 1, -5):
+        torch.manual_seed(seed)
+        expected = torch.rand(4)
+        _draw_from(seed, torch.device("cpu"))
+        assert torch.rand(4).equal(expected)
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tmp_path: Path) -> None:

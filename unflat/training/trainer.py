@@ -103,13 +103,13 @@ class Trainer:
                 log.write(0, "prepared", {"seconds": self._prepared})
             while not self.over:
                 step = self.step
-                torch.manual_seed(seed_of(training.seed, step, self.processes.rank))
+                _draw_from(seed_of(training.seed, step, self.processes.rank), self.device)
                 batch = moved(next(batches), self.device)
                 with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
                     losses = losses_of(batch, step)
                 norm, loss = self._learn(losses, step)
                 self.processes.share(changing_buffers(self.method))
-                torch.manual_seed(seed_of(training.seed, step, -1))  # what is drawn there is so in all processes
+                _draw_from(seed_of(training.seed, step, -1), self.device)  # what is drawn there is so in all processes
                 with self.device:  # what is made there is made where the method is
                     restructured = self.method.update(step)
                 self.entered = False
@@ -299,6 +299,14 @@ class Trainer:
             checkpoint.save_weights(self.folder / "weights.safetensors", self.result, header)
         self.processes.wait()
         return {name: math.nan if value is None else value for name, value in figures.items()}
+
+
+def _draw_from(seed: int, device: torch.device) -> None:
+    """`torch.manual_seed`, which also tells devices that are not there, and for each takes note of the whole stack."""
+    if device.type == "cpu":
+        torch.default_generator.manual_seed(seed)
+    else:
+        torch.manual_seed(seed)
 
 
 def _figures(losses: Losses) -> dict[str, Any]:

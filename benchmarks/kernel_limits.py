@@ -76,17 +76,21 @@ class Work(NamedTuple):
 def records(rays: int, rounds: int) -> list[Record]:
     """Nanoseconds a sample of each loop, and its share of its limit; and the limits."""
     torch.set_num_threads(1)
-    work = candidates(rays)
+    return beside_limits(candidates(rays), rounds, "rendering", "representations, kernels")
+
+
+def beside_limits(work: Mapping[str, Work], rounds: int, method: str, title: str) -> list[Record]:
+    """The same of any loops, as records of a method or benchmark under this title."""
     tables = list(dict.fromkeys(table for one in work.values() for table in one.places))
     limits: dict[Any, Callable[[], Any]] = {"copy": copying(), "operations": multiplying()}
     limits |= {table: visiting(table) for table in tables}
     seconds: dict[Any, float] = interleaved({**limits, **{name: one.run for name, one in work.items()}}, rounds)
-    title, best = "representations, kernels", {name: seconds[name] for name in limits}
+    best = {name: seconds[name] for name in limits}
     best |= {table: seconds[table] / VISITS for table in tables}
     best |= {"copy": seconds["copy"] / (8 * COPIED), "operations": seconds["operations"] / (2 * MULTIPLIED**3)}
     lines = [
-        Record("rendering", title, "limit: GB/s of a copy", 1e-9 / best["copy"], "higher", note="one thread"),
-        Record("rendering", title, "limit: GFLOP/s of a product of matrices", 1e-9 / best["operations"], "higher",
+        Record(method, title, "limit: GB/s of a copy", 1e-9 / best["copy"], "higher", note="one thread"),
+        Record(method, title, "limit: GFLOP/s of a product of matrices", 1e-9 / best["operations"], "higher",
                note="one thread"),
     ]  # fmt: skip
     for name, one in work.items():
@@ -94,8 +98,8 @@ def records(rays: int, rounds: int) -> list[Record]:
         limit, share = limited(one, best, each)
         note = f"{share:.0%} of the limit, {limit}; {1e-9 * one.bytes / each:.2f} GB/s, "
         note += f"{1e-9 * one.operations / each:.2f} GFLOP/s, one thread, {one.samples} samples"
-        lines.append(Record("rendering", title, f"{name}, ns a sample", 1e9 * each, "lower", note=note))
-        lines.append(Record("rendering", title, f"{name}, share of its limit", share, "higher", note=limit))
+        lines.append(Record(method, title, f"{name}, ns a sample", 1e9 * each, "lower", note=note))
+        lines.append(Record(method, title, f"{name}, share of its limit", share, "higher", note=limit))
     return lines
 
 
@@ -108,7 +112,7 @@ def limited(work: Work, best: dict[Any, float], each: float) -> tuple[str, float
     }
     name = max(least, key=lambda limit: least[limit])
     visits = sum(work.places.values())
-    told = f"{name}, {visits:g} of {1e9 * least[name] / visits:.2f} ns" if name == "random visits" else name
+    told = f"{name}, {visits:.3g} of {1e9 * least[name] / visits:.2f} ns" if name == "random visits" else name
     return told, least[name] / each
 
 

@@ -150,6 +150,48 @@ def _beside(metric: str, ours: Figures, usual: Figures) -> str:
     return f"{form.format(ours[metric])} ({form.format(usual[metric])})" if metric in ours and metric in usual else "-"
 
 
+TEXTURE, LIMITS = "surfaces, texture, ", "surfaces, limits"
+SHARE, EACH, OF_LIMIT = ", share of learning", ", ns a sample", ", share of its limit"
+
+
+def texture_table(records: Iterable[Record]) -> str:
+    """PSNR of textured meshes, a row an object, of runs like the newest one, and the medians."""
+    lines = [line for line in latest(records) if line.experiment.startswith(TEXTURE)]
+    if not lines:
+        return "Not run yet."
+    note = max(lines, key=lambda line: line.date).note
+    found: dict[str, dict[str, float]] = {}
+    for line in lines:
+        if line.note == note:
+            row = found.setdefault(line.experiment.removeprefix(TEXTURE), {})
+            row[line.metric.removeprefix("PSNR, ")] = line.ours
+    columns = list(next(iter(found.values())))
+    rows = dict(sorted(found.items()))
+    if len(rows) > 1:
+        every = list(rows.values())
+        rows[f"median of {len(rows)}"] = {name: statistics.median(one[name] for one in every) for name in columns}
+    text = [f"*PSNR in dB; {note}, one thread.*", "", _row(["", *columns]), _row(["---"] * (len(columns) + 1))]
+    return "\n".join([*text, *(_row([name, *(f"{row[c]:.1f}" for c in columns)]) for name, row in rows.items())])
+
+
+def limits_table(records: Iterable[Record]) -> str:
+    """The loops that learning spends most time in, the dearest first, and how near those that were measured come to
+    what the machine can do."""
+    found = {line.metric: line for line in latest(records) if line.experiment == LIMITS}
+    names = [metric.removesuffix(SHARE) for metric in found if metric.endswith(SHARE)]
+    if not names:
+        return "Not run yet."
+    rows = []
+    for name in sorted(names, key=lambda name: -found[name + SHARE].ours):
+        each, share = found.get(name + EACH), found.get(name + OF_LIMIT)
+        cells = [f"{found[name + SHARE].ours:.0%}", f"{each.ours:.0f}" if each else "-"]
+        limit = f"{share.ours:.0%} of {share.note.partition('; ')[2]}" if share else "-"
+        rows.append(_row([name.replace("_", " "), *cells, limit]))
+    text = [f"*{found[names[0] + SHARE].note.partition(';')[0]}, one thread.*", ""]
+    text += [_row(["", "of the CPU time of learning", "ns a sample", "of the limit"]), _row(["---"] * 4)]
+    return "\n".join([*text, *rows])
+
+
 def medians(every: Sequence[Figures]) -> dict[str, float]:
     """Of each figure that all have."""
     names = [name for name in FIGURES if all(name in one for one in every)]
@@ -157,8 +199,11 @@ def medians(every: Sequence[Figures]) -> dict[str, float]:
 
 
 def within_page(text: str, records: Sequence[Record]) -> str:
-    """A page with both tables between their comments."""
-    return _filled(_filled(text, "surfaces", truth_tables(records)), "ablations", ablation_table(records))
+    """A page with all tables between their comments."""
+    tables = {"surfaces": truth_tables, "ablations": ablation_table, "texture": texture_table, "limits": limits_table}
+    for mark, made in tables.items():
+        text = _filled(text, mark, made(records))
+    return text
 
 
 def _filled(text: str, mark: str, made: str) -> str:

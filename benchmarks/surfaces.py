@@ -2,7 +2,9 @@
 
     OMP_NUM_THREADS=1 python benchmarks/surfaces.py truth OBJECT... [--shapes] [--around dome] [--without NAME]
     OMP_NUM_THREADS=1 python benchmarks/surfaces.py yardstick CHAIR --prototype FILE [--pairs 3] [--record]
+    OMP_NUM_THREADS=1 python benchmarks/surfaces.py texture OBJECT... [--record]
     OMP_NUM_THREADS=1 python benchmarks/surfaces.py cost OBJECT [--plot FILE] [--record]
+    OMP_NUM_THREADS=1 python benchmarks/surfaces.py limits OBJECT [--record]
     OMP_NUM_THREADS=1 python benchmarks/surfaces.py wrong OBJECT... --sheet FILE [--keep FOLDER]
 
 OBJECT is a generated shape, a textured .obj or .glb, a folder with one, or a folder of such folders, as the YCB set is.
@@ -18,8 +20,12 @@ truth      meshes of quick_surface (`--method`), of the quick grid's density and
            the same pictures. `--set name=value` and `--without NAME` change quick_surface's settings
 yardstick  PSNR at equal process CPU seconds on Synthetic-NeRF's chair at 200 px, all pictures, test views 0, 4 to 16,
            beside the prototype's, in processes that take turns
+texture    PSNR of 8 held-out pictures: the mesh that `unflat mesh` makes, with the photos on it and with the field's
+           colours; the field itself; and the photos on the true mesh (`surface_texture.py`)
 cost       CPU seconds, memory and Chamfer distance against pictures, their pixels, and voxels along a side. One plot
-wrong      from four sides: the truth, ours, and ours coloured by how far it is from the truth, blue 0 to red 2 cells
+limits     the two loops that most of learning goes into, and how near they come to what the machine can do
+           (`surface_limits.py`)
+wrong      from two sides: the truth, ours, and ours coloured by how far it is from the truth (`surface_sheet.py`)
 
 The clock starts at the first batch: preparation counts; importing, rendering, compiling and looking do not; nor does
 making the mesh. One thread. Every run has a process of its own.
@@ -27,6 +33,7 @@ making the mesh. One thread. Every run has a process of its own.
 
 import argparse
 import ast
+import ctypes
 import json
 import os
 import statistics
@@ -82,9 +89,10 @@ PEERS = ("CPU s", "Chamfer, cells", "Chamfer, mm", "F at 1 cell", "F at 1/2 cell
 def main(words: Sequence[str] | None = None) -> None:
     options = parser().parse_args(words)
     if options.worker:
-        print(json.dumps(taught_chair(options) if options.part == "yardstick" else worked(options)))
+        work = {"yardstick": taught_chair, "texture": dressed}.get(options.part, worked)
+        print(json.dumps(work(options)))
         return
-    {"truth": truth, "yardstick": yardstick, "cost": cost, "wrong": wrong}[options.part](options)
+    PARTS[options.part](options)
 
 
 # -- what is measured, and a run ---------------------------------------------------------------------------------------
@@ -139,7 +147,7 @@ def changed(experiment: Any, changes: dict[str, Any]) -> Any:
     return replace(experiment, config=config, training=training)
 
 
-def answer(options: argparse.Namespace, kind: str, shape: str) -> dict[str, Any] | None:
+def answer(options: argparse.Namespace, kind: str, shape: str, part: str = "truth") -> dict[str, Any] | None:
     """What a run found, in a process of its own; None, which is said, where it failed: the others go on."""
     from processes import answer_of
 
@@ -147,7 +155,7 @@ def answer(options: argparse.Namespace, kind: str, shape: str) -> dict[str, Any]
     words += [word for name in options.without for word in ("--without", name)]
     words += [word for said in options.set for word in ("--set", said)]
     try:
-        return answer_of(__file__, "truth", shape, "--worker", kind, *words)
+        return answer_of(__file__, part, shape, "--worker", kind, *words)
     except RuntimeError as error:
         print(f"{kind}, {name_of(shape)}: {error}", file=sys.stderr, flush=True)
         return None
@@ -155,7 +163,7 @@ def answer(options: argparse.Namespace, kind: str, shape: str) -> dict[str, Any]
 
 def told(options: argparse.Namespace) -> dict[str, Any]:
     """The options that a figure depends on."""
-    names = ("around", "views", "side", "seed", "method", "experiment", "grid-experiment")
+    names = ("around", "views", "side", "seed", "method", "experiment", "grid-experiment", "held-out", "texels")
     found = {name: getattr(options, name.replace("-", "_")) for name in names}
     more = {"prototype": options.prototype, "keep": options.keep}
     return found | {name: value for name, value in more.items() if value}
@@ -193,21 +201,11 @@ def learned(
     pixels in their mask."""
     from unflat.evaluation.captures import evaluate_capture
     from unflat.outputs.scene_mesh import scene_mesh
-    from unflat.training.experiment import made as made_data
     from unflat.training.object_run import CELLS
-    from unflat.training.timed import NEVER, compiled_by_tiny, curve
 
     ours = options.worker == OURS
-    name, experiment = (options.method, options.experiment) if ours else ("quick_grid", options.grid_experiment)
-    chosen = catalogue.experiment(name, experiment)
-    chosen, _ = chosen.method.suited(chosen, capture)
-    if ours:
-        chosen = changed(chosen, changes_of(options))
-    tiny = catalogue.experiment(name, "tiny")
-    compiled_by_tiny(chosen.method, made_data(tiny.data), made_data(tiny.test)[:1], threads=1)
-    forget_peak()
-    training = replace(chosen.training, threads=1)
-    found = curve(chosen.method, chosen.config, training, capture, held_out, every=NEVER)
+    chosen = own_settings(options, capture) if ours else fitted("quick_grid", options.grid_experiment, capture)
+    found, before = taught(chosen, capture, held_out)
     peak, last, method = peak_memory(), found.points[-1], found.method
     assert method is not None
     making = {OURS: partial(scene_mesh, method, capture.viewpoints, cells=CELLS)} if ours else {
@@ -219,7 +217,32 @@ def learned(
     return meshes, {
         "figures": figures, "missing": missing, "memory": peak, "wall": last.wall, "steps": last.step,
         "settings": chosen.digest, "voxels": float(getattr(method, "finest", 0)),
+        "grown": peak - before + capture.pixels.nbytes,
     }  # fmt: skip
+
+
+def fitted(method: str, experiment: str, capture: Any) -> Any:
+    """An experiment with settings for the capture."""
+    usual = catalogue.experiment(method, experiment)
+    return usual.method.suited(usual, capture)[0]
+
+
+def own_settings(options: argparse.Namespace, capture: Any) -> Any:
+    """Ours, as asked for."""
+    return changed(fitted(options.method, options.experiment, capture), changes_of(options))
+
+
+def taught(chosen: Any, capture: Any, held_out: Any) -> tuple[Any, float]:
+    """An experiment's run on one thread, with everything compiled before, and one look at the end; and the bytes that
+    this process held before."""
+    from unflat.training.experiment import made as made_data
+    from unflat.training.timed import NEVER, compiled_by_tiny, curve
+
+    tiny = catalogue.experiment(catalogue.name_of(chosen.method), "tiny")
+    compiled_by_tiny(chosen.method, made_data(tiny.data), made_data(tiny.test)[:1], threads=1)
+    before = forget_peak()
+    training = replace(chosen.training, threads=1)
+    return curve(chosen.method, chosen.config, training, capture, held_out, every=NEVER), before
 
 
 def made(making: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
@@ -233,9 +256,12 @@ def made(making: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     return found, missing
 
 
-def forget_peak() -> None:
-    """The peak of this process' memory begins anew (Linux)."""
+def forget_peak() -> float:
+    """The peak of this process' memory begins anew (Linux), with the bytes that it holds; what was freed is given back
+    first."""
+    ctypes.CDLL(None).malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")
+    return peak_memory()
 
 
 def peak_memory() -> float:
@@ -473,47 +499,90 @@ def taught_chair(options: argparse.Namespace) -> dict[str, Any]:
 
     train = read(options.objects[0], "train", CHAIR_SIDE)
     held_out = read(options.objects[0], "test", CHAIR_SIDE, limit=20, every=4)
-    chosen, _ = (one := catalogue.experiment(options.method, options.experiment)).method.suited(one, train)
-    chosen = changed(chosen, changes_of(options))
+    chosen = own_settings(options, train)
     compiled_by_tiny(chosen.method, train, held_out[:1], threads=1)
     found = curve(chosen.method, chosen.config, replace(chosen.training, threads=1), train, held_out, every=100)
     return {"points": [(round(point.cpu, 2), round(point.psnr, 3)) for point in found.points]}
 
 
+# -- textured meshes ---------------------------------------------------------------------------------------------------
+
+
+def texture(options: argparse.Namespace) -> None:
+    """A row for each object."""
+    if options.around != "nothing":
+        raise SystemExit("meshes are drawn before the pictures' background: --around nothing")
+    for shape in objects_of(options.objects, options.shapes):
+        found = answer(options, OURS, shape, "texture")
+        if found is not None:
+            figures = ", ".join(f"{name} {psnr:.2f}" for name, psnr in found["figures"].items())
+            print(f"{name_of(shape):20}{figures}", flush=True)
+            if options.record:
+                append(texture_records(options, name_of(shape), found))
+
+
+def dressed(options: argparse.Namespace) -> dict[str, Any]:
+    """PSNR of each of what is looked at, for one object."""
+    from surface_texture import texture_figures
+
+    from unflat.worlds.objects import object_splits
+
+    world, _, unseen = object_splits(options.objects[0], options.views, options.side, options.seed)
+    unseen = replace(unseen, views=options.held_out)
+    capture, held_out = world.capture(progress=False), unseen.capture(progress=False)
+    chosen = own_settings(options, capture)
+    found, _ = taught(chosen, capture, held_out[:1])
+    assert found.method is not None
+    figures = texture_figures(found.method, capture, held_out, world.mesh(), options.texels, world.samples)
+    return {"figures": figures, "settings": chosen.digest}
+
+
+def texture_records(options: argparse.Namespace, name: str, found: dict[str, Any]) -> list[Record]:
+    words = " ".join(["texture OBJECTS", *spoken(options), "--record"])
+    command = f"OMP_NUM_THREADS=1 python benchmarks/surfaces.py {words}"
+    note = f"{options.views} views, {options.side} px, {options.held_out} held out, {options.texels} texels"
+    return [
+        Record(options.method, f"surfaces, texture, {name}", f"PSNR, {what}", psnr, "higher", seed=options.seed,
+               settings=found["settings"], note=note, command=command)
+        for what, psnr in found["figures"].items()
+    ]  # fmt: skip
+
+
 # -- what it costs -----------------------------------------------------------------------------------------------------
 
 CHANGED: dict[str, tuple[int, ...]] = {
-    "views": (15.0, 30, 60, 120),
-    "side": (100.0, 200, 400),
-    "most": (48.0, 64, 96, 128, 192),
+    "views": (15, 30, 60, 120),
+    "side": (100, 200, 400),
+    "most": (48, 64, 96, 128, 192),
 }
 TITLES = {"views": "pictures", "side": "pixels a side", "most": "voxels a side"}
 
 
 def cost(options: argparse.Namespace) -> None:
     """Whole runs on one object, one thing changed at a time."""
-    from field_costs import plotted
     from PIL import Image
+    from surface_costs import Row, cost_plot
 
     shape = objects_of(options.objects)[0]
-    found: dict[str, dict[str, list[dict[str, float]]]] = {}
+    found: dict[str, list[dict[str, float]]] = {}
     for what, values in CHANGED.items():
         for value in values:
             one = costs(options, shape, what, value)
             if one is None:
                 continue
-            found.setdefault(what, {}).setdefault(options.method, []).append(one)
+            found.setdefault(what, []).append(one)
             print(f"{TITLES[what]:16}{one['x']:6.0f} {one['seconds']:8.1f} CPU s {one['memory'] / 1e6:7.0f} MB "
                   f"{one['chamfer']:6.2f} cells off", flush=True)  # fmt: skip
             if options.record:
                 append(cost_records(options, shape, what, one))
     if options.plot:
-        rows = (("seconds", 1.0, "CPU s"), ("memory", 1e-6, "MB"), ("chamfer", 1.0, "Chamfer, cells"))
-        Image.fromarray(plotted(found, TITLES, rows)).save(options.plot)
+        rows = Row("seconds", 1.0, "CPU s"), Row("memory", 1e-6, "MB"), Row("chamfer", 1.0, "Chamfer, cells")
+        Image.fromarray(cost_plot(found, TITLES, rows)).save(options.plot)
 
 
 def costs(options: argparse.Namespace, shape: str, what: str, value: int) -> dict[str, float] | None:
-    """Of one run. Along x, voxels are those that it had."""
+    """Of one run. Along x, voxels are those that it had. Memory is that of the pictures, and the most that the process
+    has more while it learns than before."""
     asked = argparse.Namespace(**vars(options))
     if what == "most":
         asked.set = [*options.set, f"most={value}", "detail=0.01"]  # however large its pixels are
@@ -524,7 +593,7 @@ def costs(options: argparse.Namespace, shape: str, what: str, value: int) -> dic
         return None
     figures = found["meshes"][OURS]
     x = found["voxels"] if what == "most" and found["voxels"] else float(value)
-    return {"x": x, "seconds": figures["CPU s"], "memory": found["memory"], "chamfer": figures["Chamfer, cells"]}
+    return {"x": x, "seconds": figures["CPU s"], "memory": found["grown"], "chamfer": figures["Chamfer, cells"]}
 
 
 def cost_records(options: argparse.Namespace, shape: str, what: str, one: dict[str, float]) -> list[Record]:
@@ -538,87 +607,62 @@ def cost_records(options: argparse.Namespace, shape: str, what: str, one: dict[s
     ]  # fmt: skip
 
 
+# -- how near the machine's limits -------------------------------------------------------------------------------------
+
+
+def limits(options: argparse.Namespace) -> None:
+    """Shares of the time of learning, and of the limits, in this process: with OMP_NUM_THREADS=1."""
+    from surface_limits import limit_records
+
+    from unflat.worlds.objects import object_splits
+
+    shape = objects_of(options.objects)[0]
+    world, _, unseen = object_splits(shape, options.views, options.side, options.seed, options.around)
+    capture, held_out = world.capture(progress=False), replace(unseen, views=1).capture(progress=False)
+    chosen = own_settings(options, capture)
+    run, _ = taught(chosen, capture, held_out)
+    lines = limit_records(run, chosen, capture, held_out, options.rounds)
+    words = " ".join(["limits OBJECT", *spoken(options), "--record"])
+    command = f"OMP_NUM_THREADS=1 python benchmarks/surfaces.py {words}"
+    for line in lines:
+        print(f"{line.metric:60}{line.ours:10.4g}  {line.note}", flush=True)
+    if options.record:
+        append([replace(line, note=f"{name_of(shape)}; {line.note}", command=command) for line in lines])
+
+
 # -- what stays wrong --------------------------------------------------------------------------------------------------
 
-SIDES = ((30, 20), (120, 20), (210, 20), (300, -30))
-"""turn about z and height of the cameras, degrees"""
-PICTURE = 300
-"""pixels a side of one on the sheet"""
-WORST = 2.0
-"""cells, from where on colours do not change"""
-ERRORS = ((0.15, 0.25, 0.75), (0.2, 0.7, 0.75), (0.95, 0.95, 0.6), (0.95, 0.5, 0.2), (0.7, 0.05, 0.1))
+QUALITY = 88
+"""of a JPEG"""
 
 
 def wrong(options: argparse.Namespace) -> None:
-    """A sheet, three rows an object."""
+    """A sheet, a row an object."""
     from PIL import Image
-
-    from unflat.outputs.images import sheet
+    from surface_sheet import error_sheet
 
     with tempfile.TemporaryDirectory() as folder:
         options.keep = options.keep or Path(folder)
-        rows, names = [], []
+        meshes = {}
         for shape in objects_of(options.objects, options.shapes):
             path = file_of(options, shape, options.mesh)
-            kind = GRID if options.mesh in GRID_SURFACES else options.mesh
             if not path.is_file():
-                answer(options, kind, shape)
-            if not path.is_file():
-                continue  # why has been said
-            found = pictured(shape, read_mesh(path), options)
-            rows += [found[name] for name in ("truth", "mesh", "error")]
-            names += [f"{name_of(shape)}: truth", options.mesh, f"off by 0 to {WORST:g} cells, {found['mean']:.2f}"]
-    if not rows:
+                answer(options, GRID if options.mesh in GRID_SURFACES else options.mesh, shape)
+            if path.is_file():  # or why there is none has been said
+                meshes[shape] = name_of(shape), read_mesh(path)
+    if not meshes:
         raise SystemExit("there is nothing to show")
-    titles = [f"from {turn}°, {height}° high" for turn, height in SIDES]
-    Image.fromarray(sheet(rows, titles, names)).save(options.sheet)
+    Image.fromarray(error_sheet(meshes, options.mesh, options.seed)).save(options.sheet, quality=QUALITY)
 
 
-def pictured(shape: str, mesh: Any, options: argparse.Namespace) -> dict[str, Any]:
-    """From four sides: the true surface, the mesh in the same light, and the mesh coloured by its distance from it."""
-    import torch
-    from surface_figures import CELL, DRAWN
-
-    from unflat.metrics.surfaces import apart
-    from unflat.outputs.baking import points_of
-    from unflat.outputs.images import coloured
-    from unflat.outputs.surfaces import without_floaters
-    from unflat.worlds.objects import Objects
-
-    world, mesh = Objects(shape, seed=options.seed), without_floaters(mesh, least=1.0)
-    real = world.mesh()
-    off = apart(points_of(mesh), points_of(real, 3 * DRAWN)).distance / CELL
-    colours = torch.from_numpy(coloured(off, 0.0, WORST, ERRORS) / 255).float()
-    bare = replace(real, uv=None, texture=None)
-    shown = {"truth": bare, "mesh": mesh, "error": replace(mesh, colours=colours)}
-    return {name: [seen_from(one, *side) for side in SIDES] for name, one in shown.items()} | {"mean": off.mean()}
-
-
-def seen_from(mesh: Any, turn: float, height: float) -> Any:
-    """A picture, lit from the camera."""
-    import math
-
-    import numpy as np
-    import torch
-
-    from unflat.geometry.cameras import Pinhole
-    from unflat.geometry.rotations import Rigid
-    from unflat.rendering.mesh import render_mesh
-
-    a, b = math.radians(turn), math.radians(height)
-    forward = -np.array([math.cos(a) * math.cos(b), math.sin(a) * math.cos(b), math.sin(b)])
-    right = np.cross(forward, (0.0, 0.0, 1.0))
-    right /= np.linalg.norm(right)
-    rotation = torch.from_numpy(np.stack([right, np.cross(forward, right), forward])).float()
-    focal = PICTURE / 2 / math.tan(math.radians(20))
-    pinhole = Pinhole(focal, focal, PICTURE / 2, PICTURE / 2, PICTURE, PICTURE)
-    camera_from_scene = Rigid(rotation, torch.tensor([0.0, 0.0, 3.2]))
-    return render_mesh(mesh, camera_from_scene, pinhole, light=(0.3, -0.4, -1.0))[0]
+PARTS = {
+    "truth": truth, "yardstick": yardstick, "texture": texture, "cost": cost, "limits": limits, "wrong": wrong,
+}  # fmt: skip
 
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("part", choices=("truth", "yardstick", "cost", "wrong"))
+    made.add_argument("part", choices=tuple(PARTS))
     made.add_argument("objects", nargs="*", metavar="OBJECT", help="shapes, meshes, folders; of yardstick the chair's")
     made.add_argument("--shapes", action="store_true", help=f"also {', '.join(ANALYTIC)}")
     made.add_argument("--around", choices=("nothing", "dome", "clutter"), default="nothing", help="behind the object")
@@ -632,8 +676,11 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting")
     made.add_argument("--prototype", type=Path, help="distance_grid_fused.py")
     made.add_argument("--pairs", type=int, default=3, help="yardstick: runs of each that take turns")
+    made.add_argument("--held-out", type=int, default=8, help="texture: pictures that are looked at")
+    made.add_argument("--texels", type=int, default=2048, help="texture: along its longer side")
+    made.add_argument("--rounds", type=int, default=5, help="limits: times each has its turn")
     made.add_argument("--plot", type=Path, help="cost: a PNG")
-    made.add_argument("--sheet", type=Path, default=Path("wrong.png"), help="wrong: a PNG")
+    made.add_argument("--sheet", type=Path, default=Path("wrong.jpg"), help="wrong: a picture")
     made.add_argument("--mesh", choices=(OURS, *GRID_SURFACES, HULL, PROTOTYPE), default=OURS, help="wrong: which")
     made.add_argument("--keep", type=Path, help="a folder for meshes; wrong takes those that it finds there")
     made.add_argument("--record", action="store_true", help="append the figures to benchmarks/results")

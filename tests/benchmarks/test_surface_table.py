@@ -90,27 +90,66 @@ def test_an_ablation_stands_beside_the_usual_settings_on_its_own_objects(tmp_pat
 
 
 def test_other_parts_of_the_benchmark_are_no_objects() -> None:
-    for other in ("surfaces, chair beside the prototype", "surfaces, cost, vase", "quick_grid_speed, levels"):
+    others = ("chair beside the prototype", "cost, vase", "texture, vase", "limits")
+    for other in (*(f"surfaces, {one}" for one in others), "quick_grid_speed, levels"):
         assert surface_table.named(other) is None
     assert surface_table.named("surfaces, depth, mug, clutter") == ("depth", "mug", "clutter", "")
 
 
 def test_without_records_the_tables_say_so() -> None:
     assert surface_table.truth_tables([]) == surface_table.ablation_table([]) == "Not run yet."
+    assert surface_table.texture_table([]) == surface_table.limits_table([]) == "Not run yet."
+
+
+def test_textured_meshes_have_a_row_an_object_of_runs_like_the_newest(tmp_path: Path) -> None:
+    asked = surfaces.parser().parse_args(["texture", "OBJECT"])
+    other = surfaces.parser().parse_args(["texture", "OBJECT", "--views", "20"])
+    for name, psnr, options in (("box", 1.0, other), ("mug", 34.0, asked), ("can", 30.0, asked)):
+        found = {"settings": "abc", "figures": {"photos on the mesh": psnr, "the field": psnr + 1}}
+        lines = surfaces.texture_records(options, name, found)
+        date = "2026-01-01" if options is other else "2026-02-01"
+        append([replace(line, commit="0", hardware="abacus", date=date) for line in lines], tmp_path)
+    assert surface_table.texture_table(recorded(tmp_path)).splitlines() == [
+        "*PSNR in dB; 60 views, 200 px, 8 held out, 2048 texels, one thread.*",
+        "",
+        "|  | photos on the mesh | the field |",
+        "| --- | --- | --- |",
+        "| can | 30.0 | 31.0 |",
+        "| mug | 34.0 | 35.0 |",
+        "| median of 2 | 32.0 | 33.0 |",
+    ]
+
+
+def test_the_dearest_loop_stands_first_and_what_was_not_measured_has_a_dash() -> None:
+    def line(metric: str, ours: float, note: str = "") -> Record:
+        return Record("quick_surface", "surfaces, limits", metric, ours, "lower", note=f"drill; {note}")
+
+    lines = [
+        line("touched_adam, share of learning", 0.1), line("march, share of learning", 0.3),
+        line("march, ns a sample", 150.4), line("march, share of its limit", 0.28, "random visits, 13 of 3.35 ns"),
+    ]  # fmt: skip
+    assert surface_table.limits_table(lines).splitlines() == [
+        "*drill, one thread.*",
+        "",
+        "|  | of the CPU time of learning | ns a sample | of the limit |",
+        "| --- | --- | --- | --- |",
+        "| march | 30% | 150 | 28% of random visits, 13 of 3.35 ns |",
+        "| touched adam | 10% | - | - |",
+    ]
 
 
 def test_the_tables_stand_between_the_pages_comments(tmp_path: Path) -> None:
     page = "# It\n\n<!-- surfaces -->\nwas here\n<!-- end of surfaces -->\n\nmore\n\n<!-- ablations -->\n"
-    page += "<!-- end of ablations -->\n"
+    page += "<!-- end of ablations -->\n<!-- texture -->\n<!-- end of texture -->\n"
     record(tmp_path, "ours", "can", 0.2)
     record(tmp_path, "hull", "can", 1.5)
     written = make_readme.quick_surface(page, tmp_path)
     assert written.startswith("# It\n\n<!-- surfaces -->\n\n*Before nothing") and "was here" not in written
-    assert "| **0.20** / 1.50" in written and written.endswith("Not run yet.\n\n<!-- end of ablations -->\n")
+    assert "| **0.20** / 1.50" in written and written.endswith("Not run yet.\n\n<!-- end of texture -->\n")
     assert make_readme.quick_surface(written, tmp_path) == written
 
 
 def test_the_page_has_its_comments() -> None:
     page = (Path(make_readme.HERE).parent / "docs" / "methods" / "quick_surface.md").read_text()
-    for mark in ("surfaces", "ablations"):
+    for mark in ("surfaces", "ablations", "texture", "limits"):
         assert f"<!-- {mark} -->\n" in page and f"<!-- end of {mark} -->" in page

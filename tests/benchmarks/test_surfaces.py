@@ -4,17 +4,29 @@ size, and what it writes."""
 import argparse
 import json
 import math
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import field_kernels
+import kernel_limits
 import numpy as np
 import pytest
+import surface_costs
 import surface_figures
+import surface_limits
+import surface_sheet
+import surface_texture
 import surfaces
 import torch
 from PIL import Image
 
 from unflat.geometry.meshes import Mesh, vertex_normals
+from unflat.kernels.clearance import clearance
+from unflat.kernels.occupied_steps import occupied_steps
+from unflat.kernels.voxel_march import voxel_march, voxel_raw
+from unflat.kernels.walking import Walk, met
 from unflat.training.experiment import Experiment
 from unflat.training.settings import Training
 from unflat.worlds.object_shapes import rounded_box
@@ -40,7 +52,8 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(surface_figures, "DRAWN", 3000)
     monkeypatch.setattr(surface_figures, "LOOKED_AT", 64)
     monkeypatch.setattr(surface_figures, "CELLS", 24)
-    monkeypatch.setattr(surfaces, "PICTURE", 40)
+    monkeypatch.setattr(surface_sheet, "DRAWN", 3000)
+    monkeypatch.setattr(surface_sheet, "PICTURE", 40)
 
 
 # Figures
@@ -116,6 +129,42 @@ def test_a_mesh_is_measured_and_kept_and_what_is_wrong_with_it_drawn(tmp_path: P
     assert np.asarray(Image.open(sheet)).std() > 10
 
 
+def test_a_mesh_has_the_colour_of_how_far_it_is_off() -> None:
+    for cells, least, most, redder in ((0.0, 0.2, 0.6, False), (3.0, 3.0, 3.2, True)):  # points lie a cell apart
+        pictures, mean = surface_sheet.pictured("sphere", ball(RADIUS + cells * surface_figures.CELL), 0)
+        assert least < mean < most and len(pictures) == 3 * len(surface_sheet.SIDES)
+        red, _, blue = pictures[2][pictures[2].shape[0] // 2, pictures[2].shape[1] // 2]
+        assert (red > blue) == redder
+
+
+def test_pictures_of_an_object_are_cut_out_alike_and_whole() -> None:
+    blank = np.zeros((40, 40, 3), np.uint8)
+    pictures, there = [blank.copy(), blank.copy()], [np.zeros((40, 40), bool), np.zeros((40, 40), bool)]
+    pictures[0][12, 20], there[0][12, 20] = 255, True
+    pictures[1][20, 30], there[1][20, 30] = 255, True
+    cut = surface_sheet.cut_out(list(zip(pictures, there, strict=True)))
+    assert [one.shape for one in cut] == [(34, 34, 3)] * 2  # 10.5 from the middle and 6 around, on both sides
+    assert all(one.max() == 255 for one in cut)
+    assert [one.shape for one in surface_sheet.cut_out([(blank, there[0] & False)])] == [(40, 40, 3)]
+
+
+def test_a_mesh_in_one_colour_is_seen_as_pictures_of_that_colour() -> None:
+    world, colour = Objects("sphere", 2, 32), torch.tensor([0.2, 0.4, 0.8])
+    capture = world.capture(progress=False)
+    pixels = capture.pixels.copy()
+    pixels[:, :3] = (255 * colour).numpy().astype(np.uint8)  # as it is, without a light
+    mesh = replace(world.mesh(), texture=torch.zeros(64, 48, 3))
+    made = surface_texture.baked_like(mesh, lambda points, _: colour.expand(len(points), 3), torch.zeros(0, 3))
+    assert made.texture is not None and made.texture.shape == (64, 48, 3)
+    assert surface_texture.mean_psnr(made, replace(capture, pixels=pixels), samples=2) > 50
+    assert surface_texture.mean_psnr(mesh, replace(capture, pixels=pixels), samples=2) < 20
+
+
+def test_textures_are_asked_for_before_nothing_only() -> None:
+    with pytest.raises(SystemExit, match="--around nothing"):
+        surfaces.texture(options("texture", "sphere", "--around", "dome"))
+
+
 def test_a_mesh_that_cannot_be_made_is_missing_and_the_others_are_there() -> None:
     def none() -> Mesh:
         raise ValueError("there is no surface")
@@ -130,6 +179,57 @@ def test_the_meshes_of_a_grid_are_measured() -> None:
     assert set(found["meshes"]) == {"density", "depth"} and found["memory"] > 2**20 and found["settings"]
     for figures in found["meshes"].values():
         assert figures["Chamfer, cells"] < 2 and figures["PSNR"] > 25 and figures["CPU s"] > 0
+
+
+TINY = ("box", "--experiment", "tiny", "--views", "12", "--side", "24")
+
+
+@pytest.mark.soak
+def test_what_a_method_has_learned_is_textured() -> None:
+    found = surfaces.dressed(options("texture", *TINY, "--held-out", "2", "--texels", "64"))
+    figures = found["figures"]
+    assert list(figures) == [getattr(surface_texture, name) for name in ("PHOTOS", "BAKED", "FIELD", "TRUE")]
+    assert figures[surface_texture.TRUE] > max(figures[surface_texture.PHOTOS], 25)
+
+
+@pytest.mark.soak
+def test_loops_have_shares_of_the_time_and_of_their_limits(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, small in (("COPIED", 2**12), ("MULTIPLIED", 32), ("VISITS", 2**8)):
+        monkeypatch.setattr(kernel_limits, name, small)
+    surfaces.limits(options("limits", *TINY, "--rounds", "1"))
+    told = capsys.readouterr().out
+    for name in surface_limits.NAMES.values():
+        assert all(f"{name}, {what}" in told for what in ("share of learning", "ns a sample", "share of its limit"))
+
+
+def test_samples_of_a_march_are_counted_until_nothing_passes_any_more() -> None:
+    torch.manual_seed(0)
+    grid, rays, step = field_kernels.ball(24, torch.device("cpu")), field_kernels.looking(64, torch.device("cpu")), 0.06
+    walk = Walk(step, False, thickness=75 * step, shift=4.0, key=1, least=0.1, last=1e-2)
+    with torch.no_grad():
+        ray, t = met(rays, grid.cells, walk, lambda points: voxel_raw(points, grid))
+        through = voxel_march(rays, grid, walk, torch.ones(3)).through
+        steps = occupied_steps(rays, grid.cells, walk)
+        alphas = -torch.expm1(-walk.thickness * walk.activated(voxel_raw(steps.points, grid) - walk.shift))
+    left, samples, weighing = [1.0] * len(rays), 0, 0
+    for which, alpha in zip(steps.ray.tolist(), alphas.tolist(), strict=True):
+        samples += left[which] >= walk.last
+        if left[which] >= walk.last and alpha > walk.thinnest and left[which] * alpha > walk.least:
+            left[which], weighing = left[which] * (1 - alpha), weighing + 1
+    assert surface_limits.Seen.of(rays, grid.cells, walk, ray, t, through) == (samples, weighing)
+    assert 0 < weighing < samples < len(steps.ray)
+
+
+def test_what_kernels_took_is_added_up_and_told_as_a_share() -> None:
+    grown = clearance(torch.ones(4, 4, 4, dtype=torch.bool))  # compiled
+    spent = surface_limits.profiled(lambda: [clearance(grown > 0) for _ in range(50)])
+    assert list(spent) == ["clearance"] and spent["clearance"] > 0
+    lines = surface_limits.shares(Counter({"distance_march": 3.0, "clearance": 1.0}), 12.0)
+    assert [(line.metric, line.ours) for line in lines] == [
+        ("march through distances, share of learning", 0.25), ("clearance, share of learning", 1 / 12),
+    ]  # fmt: skip
 
 
 def test_pictures_are_written_where_the_prototype_looks_for_them(tmp_path: Path) -> None:
@@ -205,11 +305,20 @@ def test_the_plot_of_costs_has_a_panel_for_each(monkeypatch: pytest.MonkeyPatch,
 
     def answer(given: argparse.Namespace, kind: str, shape: str) -> dict[str, Any]:
         asked.append(given)
-        return {"meshes": {"ours": figures}, "memory": 5e8 * len(asked), "voxels": 20.0 * len(asked)}
+        return {"meshes": {"ours": figures}, "grown": 5e8 * len(asked), "voxels": 20.0 * len(asked)}
 
     monkeypatch.setattr(surfaces, "answer", answer)
     surfaces.cost(options("cost", "vase", "--plot", str(tmp_path / "cost.png")))
     assert (asked[0].views, asked[1].views, asked[6].side, asked[6].views) == (15, 30, 400, 60) and len(asked) == 12
     assert asked[-1].set == ["most=192", "detail=0.01"] and asked[0].set == []
     with Image.open(tmp_path / "cost.png") as plot:
-        assert plot.width > 3 * 300 and plot.height > 3 * 200
+        assert plot.size == (3 * 300, 3 * 135 + 45)
+
+
+def test_costs_are_drawn_from_zero_on_one_scale() -> None:
+    """A point as large as the last tick lies at the top of its panel, where the same one lies in another panel."""
+    found = {"views": [{"x": 10.0, "a": 2.5}, {"x": 20.0, "a": 5.0}], "side": [{"x": 100.0, "a": 5.0}]}
+    drawn = surface_costs.cost_plot(found, {"views": "pictures", "side": "pixels"}, [surface_costs.Row("a", 2.0, "s")])
+    blue = (drawn[..., 2].astype(int) - drawn[..., 0]) > 100
+    first, second = (np.nonzero(half)[0] for half in np.split(blue, 2, 1))
+    assert first.min() == second.min() and first.max() - second.max() == 49  # half of it, and half the pixels

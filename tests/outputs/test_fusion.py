@@ -10,7 +10,7 @@ from tests.oracles.ball import around, ball
 from unflat.geometry.cameras import Pinhole
 from unflat.geometry.rotations import Rigid
 from unflat.method import Method, Prediction
-from unflat.outputs.fusion import DepthMap, depth_maps, fused
+from unflat.outputs.fusion import DepthMap, behind, depth_maps, fused
 
 CAMERA = Pinhole(4.0, 4.0, 2.0, 2.0, 4, 4)
 
@@ -43,6 +43,21 @@ def test_maps_that_see_a_point_are_averaged_and_one_that_is_far_behind_another_s
     torch.testing.assert_close(value(along(2.0, 2.2, 2.4, 1.2)), torch.tensor([0.2, 0.2, 0.2, -0.8]), atol=1e-5, rtol=0)
     # at z = 0.9 the one sees it 1.1 before its wall (-1), the other 1.5 behind its own: it says nothing
     torch.testing.assert_close(value(along(0.9)), torch.tensor([-1.0]))
+
+
+def test_which_pixel_shows_a_point_and_how_far_behind_it_lies() -> None:
+    one = wall(2.0)._replace(depth=torch.arange(16.0).view(4, 4))
+    points = torch.tensor([[0.0, 0, 3], [0.3, -0.3, 1], [9.0, 0, 1], [0, 0, -1]])
+    within, deeper, (row, column) = behind(one, points)
+    assert within.tolist() == [True, True, False, False]
+    assert (row[:2].tolist(), column[:2].tolist()) == ([2, 0], [2, 3])
+    torch.testing.assert_close(deeper[:2], torch.tensor([3.0 - 10, 1.0 - 3]))
+
+
+def test_maps_have_the_colours_that_the_method_gives() -> None:
+    one = depth_maps(ball(), around(2), side=40)[0]
+    assert one.rgb is not None and one.rgb.shape == (40, 40, 3)
+    assert (one.rgb[~one.depth.isfinite()] == 1).all() and one.rgb[20, 20].min() < 1
 
 
 def test_where_nothing_is_seen_is_outside() -> None:

@@ -54,7 +54,9 @@ def plane_sweep(
     loops = _loops()
     at = _twin(sweep, planes, shown, reach) if loops is None else _looped(loops, sweep, planes, shown, reach)
     depth = torch.full(shown.shape, torch.inf)
-    depth[rows, columns] = (planes[0] + at * (planes[-1] - planes[0]) / max(len(planes) - 1, 1)).where(at >= 0, torch.nan)
+    depth[rows, columns] = (planes[0] + at * (planes[-1] - planes[0]) / max(len(planes) - 1, 1)).where(
+        at >= 0, torch.nan
+    )
     return depth
 
 

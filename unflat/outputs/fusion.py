@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from unflat.data.viewpoints import Viewpoints, spread_over
@@ -31,6 +31,8 @@ class DepthMap(NamedTuple):
     """along z; infinite where nothing is"""
     pinhole: Pinhole
     camera_from_scene: Rigid
+    rgb: Float[Tensor, "h w 3"] | None = None
+    """where a method gives colours"""
 
 
 def depth_maps(method: Method, views: Viewpoints, side: int, most: int = MOST) -> list[DepthMap]:
@@ -42,10 +44,11 @@ def depth_maps(method: Method, views: Viewpoints, side: int, most: int = MOST) -
     found = []
     for i in spread_over(len(views), most):
         pose = views.cameras(i).camera_from_world
-        depth = predict_in_pieces(method, Cameras(pinhole, pose)).depth
-        if depth is None:
+        seen = predict_in_pieces(method, Cameras(pinhole, pose))
+        if seen.depth is None:
             raise ValueError(f"{type(method).__name__} gives no depth: take the surface of its density instead")
-        found.append(DepthMap(depth[0].cpu().nan_to_num(torch.inf), pinhole, pose[0]))
+        rgb = None if seen.rgb is None else seen.rgb[0].cpu()
+        found.append(DepthMap(seen.depth[0].cpu().nan_to_num(torch.inf), pinhole, pose[0], rgb))
     return found
 
 
@@ -61,8 +64,8 @@ def fused(maps: Sequence[DepthMap], reach: float) -> Callable[[Float[Tensor, "n 
         total, count = torch.zeros(len(points)), torch.zeros(len(points))
         pictured = torch.zeros(len(points), dtype=torch.bool)
         for one in maps:
-            within, off = behind(one, points)
-            share = off / reach
+            within, deeper, _ = behind(one, points)
+            share = deeper / reach
             counts = within & (share < 1)
             total += share.clamp_min(-1).where(counts, 0.0)
             count += counts
@@ -72,11 +75,14 @@ def fused(maps: Sequence[DepthMap], reach: float) -> Callable[[Float[Tensor, "n 
     return value
 
 
-def behind(one: DepthMap, points: Float[Tensor, "n 3"]) -> tuple[Bool[Tensor, "n"], Float[Tensor, "n"]]:
-    """Whether points are in the picture, and how far behind what it shows there, along z."""
+def behind(
+    one: DepthMap, points: Float[Tensor, "n 3"]
+) -> tuple[Bool[Tensor, "n"], Float[Tensor, "n"], tuple[Int[Tensor, "n"], Int[Tensor, "n"]]]:
+    """Whether points are in the picture, how far behind what it shows there, along z, and the row and the column of the
+    pixel that does: of points beside the picture some other."""
     local = one.camera_from_scene.apply(points)
     height, width = one.depth.shape
     pixel = one.pinhole.project(local).nan_to_num(-1.0, -1.0, -1.0)
     within = (local[:, 2] > NEAREST) & (pixel >= 0).all(1) & (pixel[:, 0] < width) & (pixel[:, 1] < height)
     u, v = pixel[:, 0].clamp(0, width - 1).long(), pixel[:, 1].clamp(0, height - 1).long()
-    return within, local[:, 2] - one.depth[v, u]
+    return within, local[:, 2] - one.depth[v, u], (v, u)

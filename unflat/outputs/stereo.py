@@ -18,6 +18,7 @@ from unflat.data.viewpoints import Viewpoints
 from unflat.geometry.cameras import Pinhole
 from unflat.geometry.rotations import Rigid
 from unflat.kernels.plane_sweep import Sweep, plane_sweep
+from unflat.outputs.foreground import Foreground
 from unflat.outputs.fusion import NEAREST, DepthMap, behind
 from unflat.outputs.sights import OPAQUE
 
@@ -52,15 +53,14 @@ def small_pictures(capture: Capture, indices: Sequence[int], pinhole: Pinhole) -
 def stereo_maps(
     pictures: UInt8[Tensor, "n h w 5"],
     views: Viewpoints,
-    low: Float[Tensor, "3"],
-    high: Float[Tensor, "3"],
+    of: Foreground,
     known: Sequence[DepthMap] = (),
 ) -> list[DepthMap]:
-    """Depth of pictures (`small_pictures`) where they show what lies in a box of the scene's frame, for `fused`.
+    """Depth of pictures (`small_pictures`) where they show the foreground, for `fused`.
 
-    What lies in it is opaque; of pictures without opacity something else has to say it by depth of its own, `known`,
-    which stays where it is outside of the box and where stereo finds none. Without, -inf stands for what is not
-    known, which `fused` takes no notice of, and infinity for what is transparent.
+    That is what is opaque. Of pictures without opacity something else has to say where it is, by depth of its own,
+    `known`, which stays where it shows what is not the foreground's and where stereo finds none. Without it, -inf
+    stands for what is not known, which `fused` takes no notice of, and infinity for what is transparent.
 
     ValueError for fewer than three pictures.
     """
@@ -71,15 +71,14 @@ def stereo_maps(
     if known:
         before = torch.stack([one.depth for one in known])
         usual = interpolate(before[:, None], tuple(opaque.shape[1:]), mode="nearest")[:, 0]
-        opaque &= torch.stack([_within(d, pinhole, poses[i], low, high) for i, d in enumerate(usual)])
+        opaque &= torch.stack([_shown(d, pinhole, poses[i], of) for i, d in enumerate(usual)])
     else:
         usual = torch.where(seen & ~opaque, torch.inf, -torch.inf)
-    aside = _angles(views, (low + high) / 2)
-    found = [_swept(layers[..., :4], here, opaque, aside, poses, pinhole, low, high) for here in range(len(layers))]
+    aside = _angles(views, (of.low + of.high) / 2)
+    corners = _corners(of)
+    found = [_swept(layers[..., :4], i, opaque, aside, poses, pinhole, corners) for i in range(len(layers))]
     kept = _confirmed(found, [poses[i] for i in range(len(found))], pinhole, aside)
-    return [
-        DepthMap(depth.where(depth.isfinite(), usual[i]), pinhole, poses[i]) for i, depth in enumerate(kept)
-    ]
+    return [DepthMap(depth.where(depth.isfinite(), usual[i]), pinhole, poses[i]) for i, depth in enumerate(kept)]
 
 
 def _swept(
@@ -89,14 +88,13 @@ def _swept(
     aside: Float[Tensor, "n n"],
     poses: Rigid,
     pinhole: Pinhole,
-    low: Float[Tensor, "3"],
-    high: Float[Tensor, "3"],
+    corners: Float[Tensor, "8 3"],
 ) -> Float[Tensor, "h w"]:
     """Depth of one of them: at half the size first, and then near what was found there."""
     order = (aside[here] - ASIDE).abs().argsort()
     others = order[order != here][:OTHERS]
     turned = Rigid(poses.rotation[others], poses.translation[others]) @ poses[here].inverse
-    depths = poses[here].apply(_corners(low, high))[:, 2]
+    depths = poses[here].apply(corners)[:, 2]
     near, far = max(float(depths.min()), NEAREST), float(depths.max())
     if far <= near:  # all of the box is behind the camera
         return torch.full_like(layers[here, ..., 0], torch.inf)
@@ -119,9 +117,8 @@ def colours_seen(
     more; where there is none, of all points that have one."""
     total, weight = torch.zeros(len(points), 3), torch.zeros(len(points), 1)
     for picture, one in zip(pictures, maps, strict=True):
-        within, off = behind(one, points)
-        at = one.pinhole.project(one.camera_from_scene.apply(points[within])).long()
-        layers = picture[at[:, 1], at[:, 0]].float() / 255
+        within, off, (row, column) = behind(one, points)
+        layers = picture[row[within], column[within]].float() / 255
         share = (1 - off[within].abs() / reach).clamp_min(0) * (layers[:, 3] > OPAQUE)
         total[within] += share[:, None] * layers[:, :3] / layers[:, 3:4].clamp_min(OPAQUE)
         weight[within] += share[:, None]
@@ -152,8 +149,8 @@ def _angles(views: Viewpoints, middle: Float[Tensor, "3"]) -> Float[Tensor, "n n
     return torch.rad2deg((away @ away.T).clamp(-1, 1).arccos())
 
 
-def _corners(low: Float[Tensor, "3"], high: Float[Tensor, "3"]) -> Float[Tensor, "8 3"]:
-    return torch.cartesian_prod(*torch.stack([low, high], 1))
+def _corners(of: Foreground) -> Float[Tensor, "8 3"]:
+    return torch.cartesian_prod(*torch.stack([of.low, of.high], 1))
 
 
 def _planes(near: float, far: float, pinhole: Pinhole, pixels: float) -> Float[Tensor, "s"]:
@@ -162,15 +159,12 @@ def _planes(near: float, far: float, pinhole: Pinhole, pixels: float) -> Float[T
     return torch.linspace(near, far, 2 + math.ceil((far - near) / apart))
 
 
-def _within(
-    depth: Float[Tensor, "h w"], pinhole: Pinhole, pose: Rigid, low: Float[Tensor, "3"], high: Float[Tensor, "3"]
-) -> Bool[Tensor, "h w"]:
-    """The pixels whose depth lies in the box."""
+def _shown(depth: Float[Tensor, "h w"], pinhole: Pinhole, pose: Rigid, of: Foreground) -> Bool[Tensor, "h w"]:
+    """The pixels that show the foreground by their depth."""
     there = depth.isfinite()
-    points = pose.inverse.apply(pinhole.rays()[there] * depth[there][:, None])
-    inside = torch.zeros_like(there)
-    inside[there] = ((points >= low) & (points <= high)).all(1)
-    return inside
+    shown = torch.zeros_like(there)
+    shown[there] = of.holds(pose.inverse.apply(pinhole.rays()[there] * depth[there][:, None]))
+    return shown
 
 
 def _reach(rough: Float[Tensor, "i j"], planes: Float[Tensor, "s"], shape: Sequence[int]) -> Int[Tensor, "h w 2"]:
@@ -197,7 +191,7 @@ def _confirmed(
         points = poses[here].inverse.apply(pinhole.rays()[shown] * depth[shown][:, None])
         count = torch.zeros(len(points), dtype=torch.int32)
         for other in aside[here].argsort()[1 : ASKED + 1].tolist():
-            within, off = behind(DepthMap(depths[other], pinhole, poses[other]), points)
+            within, off, _ = behind(DepthMap(depths[other], pinhole, poses[other]), points)
             far = OFF / pinhole.fx * poses[other].apply(points)[:, 2]
             count += within & (off.abs() < far)
         same = torch.full_like(depth, torch.nan)

@@ -179,3 +179,17 @@ def test_it_learns_an_object(vase: Capture, tmp_path) -> None:  # type: ignore[n
         assert prediction.opacity is not None
         there = torch.from_numpy(unseen.picture(i)[..., 3]) > 127
         assert float(((prediction.opacity[0] > 0.5) == there).float().mean()) > 0.97
+
+
+def test_what_is_removed_is_empty_and_the_rest_stays(endless: Capture) -> None:
+    """Within half of the space, far out as well, where it is contracted."""
+    method = prepared(endless)
+    method.density.data.fill_(8.0)
+    points = torch.tensor([[0.5, 0, 0], [3.0, 1, 0], [-0.5, 0, 0], [-3.0, 1, 0]])
+    up = torch.tensor([0.0, 0.0, 1.0]).expand(4, 3)
+    before = method.field(points, up)[0].detach()
+    assert (before > 0).all()
+    method.remove(lambda places: places[:, 0] > 0)
+    after = method.field(points, up)[0].detach()
+    assert (after[:2] == 0).all()
+    torch.testing.assert_close(after[2:], before[2:])

@@ -11,15 +11,19 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from tests.oracles.ball import ball
+from tests.oracles.still_life import still_life
 from unflat.data.hulls import near_object
 from unflat.data.kinds import Capture
 from unflat.data.rays import RayPool, pooled
 from unflat.evaluation.captures import scores_of
+from unflat.fields.voxels import places_of
 from unflat.geometry.solids import solidity
+from unflat.geometry.spaces import expanded
 from unflat.kernels.clearance import clearance
 from unflat.kernels.distance_march import Distances, slope_at
 from unflat.kernels.walking import Cells
 from unflat.method import Prediction, predict_in_pieces
+from unflat.methods.radiance import quick_grid
 from unflat.methods.surfaces import quick_surface
 from unflat.methods.surfaces.quick_surface import Config, QuickSurface
 from unflat.metrics.surfaces import apart, chamfer
@@ -151,6 +155,23 @@ def test_a_space_without_end_gets_a_host_of_its_own(capture: Capture) -> None:
     }  # fmt: skip
 
 
+def test_of_what_hangs_together_only_the_object_is_learned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the host keeps the rest of it."""
+    capture = Objects("sphere", 4, 32, around="dome").capture(progress=False)
+    scene = replace(capture.scene, box=(-1.2, -1.2, -1.2, 1.2, 1.2, 1.2))
+    method = prepared(replace(capture, scene=scene), replace(BRIEF, host_experiment="tiny"))
+    monkeypatch.setattr(quick_surface, "depth_maps", lambda *_: still_life())
+    method.begin()
+    places = places_of(method.row_of.shape, method.low, method.high)  # type: ignore[arg-type]
+    inside = method.distance < 0
+    assert inside.sum() > 80
+    assert (places[inside].norm(dim=1) < 0.65).all(), "of the floor and the wall nothing is there"
+    emptied = method.host.density.view(method.host.row_of.shape) == quick_grid.NOTHING
+    where = expanded(places_of(emptied.shape, method.host.low, method.host.high))[emptied.flatten()]  # type: ignore[arg-type]
+    assert (where.norm(dim=1) < 0.3).any() and (where.abs() < 1.2).all()
+    assert not ((where[:, 2] < -0.55) & (where[:, :2].norm(dim=1) > 0.5)).any(), "the floor is the host's"
+
+
 # Growth
 
 
@@ -206,6 +227,14 @@ def test_it_has_no_density_and_a_grid_no_distance(learned: QuickSurface, capture
         scene_mesh(learned, capture.viewpoints, surface="density")
     with pytest.raises(ValueError, match="QuickGrid learns a density and no distances: take its surface of depth or"):
         scene_mesh(learned.host, capture.viewpoints, surface="distance")
+
+
+def test_what_reaches_the_boxs_faces_ends_there(capture: Capture) -> None:
+    """Beyond them distances are not made longer by what is on the face."""
+    method = begun(capture, cube=True)
+    method.distance.data.fill_(-0.1)
+    points = torch.tensor([[0.0, 0, 0.75], [0, 0, 0.79], [0, 0, 0.8], [0, 0, 1.0], [-1.3, 0, 0]])
+    torch.testing.assert_close(distances(method, points), torch.tensor([-0.05, -0.01, 0, 0.2, 0.5]), atol=1e-5, rtol=0)
 
 
 def test_normals_are_the_balls_and_face_the_camera(learned: QuickSurface, capture: Capture) -> None:

@@ -8,7 +8,7 @@ only voxels that a ray has touched are updated, and silhouettes, where the pictu
 on what is empty. docs/methods/quick_grid.md has the figures and the reasons.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -27,10 +27,11 @@ from unflat.fields.voxels import (
     grid_shape,
     kept_cells,
     occupied_cells,
+    places_of,
     rows_within,
 )
 from unflat.geometry.cameras import Cameras
-from unflat.geometry.spaces import Rays
+from unflat.geometry.spaces import Rays, out_of_space
 from unflat.kernels.accumulators import forget_accumulators
 from unflat.kernels.clearance import clearance
 from unflat.kernels.smoothing import smoothed
@@ -87,6 +88,8 @@ class Config:
     """weight of opacity: the pictures', where they have one, and that of a space without end, where all is opaque"""
 
 
+NOTHING = -100.0
+"""raw density where nothing is"""
 FEW, SMOOTH = 30, (1e-5, 5e-5)
 """pictures under which a capture has few, and how smooth it then is learned: `Config.smoothness`"""
 
@@ -237,6 +240,15 @@ class QuickGrid(Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb"
         self._keep(self.occupied())
         self.colour = nn.Parameter(finer_rows(self.colour.detach(), before, self.row_of))
         forget_accumulators()
+
+    @torch.no_grad()
+    def remove(self, there: Callable[[Float[Tensor, "n 3"]], Bool[Tensor, "n"]]) -> None:
+        """Empty the voxels at places of the scene's frame for which `there` holds."""
+        with torch.device("cpu"):
+            places = places_of(tuple(self.row_of.shape), self.low.cpu(), self.high.cpu())  # type: ignore[arg-type]
+            gone = there(out_of_space(places, self.scene.space, self.scene.window))
+        self.density.masked_fill_(gone.to(self.density.device), NOTHING)
+        self.clear = clearance(self.occupied())
 
     # -- pictures ------------------------------------------------------------------------------------------------------
 

@@ -39,9 +39,9 @@ from unflat.kernels.accumulators import forget_accumulators
 from unflat.kernels.clearance import clearance
 from unflat.kernels.distance_march import Approach, Distances, Met, colour_at, distance_at, distance_march, facing
 from unflat.kernels.distance_terms import Band, with_terms
-from unflat.kernels.walking import Cells, Walk, within_limits
+from unflat.kernels.walking import Cells
 from unflat.method import Group, Losses, Method, Prediction, hosted
-from unflat.outputs.foreground import distances_between, object_between
+from unflat.outputs.foreground import Foreground, distances_between, object_between
 from unflat.outputs.fusion import depth_maps
 from unflat.outputs.paths import kept_views, views_of
 from unflat.outputs.stereo import colours_seen, small_pictures, stereo_maps
@@ -185,22 +185,23 @@ class QuickSurface(
         """The distance to where depth maps agree that the object is, and its colours there."""
         with torch.device("cpu"):  # where cameras, pictures and depth maps are, whatever device learns
             views, pictures = views_of(self.poses, self.lens), self.pictures.cpu()
-            low, high = self.low.cpu(), self.high.cpu()
             known = depth_maps(self.host, views, HOST_SIDE) if self.host is not None else []
-            if self.endless:
-                low, high = object_between(known, self.scene.box)
-            maps = stereo_maps(pictures, views, low, high, known)
-            self.low, self.high, side = low.to(self.low), high.to(self.high), float((high - low).max())
+            found = object_between(known, self.scene.box) if self.endless else Foreground.whole(self.low, self.high)
+            maps = stereo_maps(pictures, views, found, known)
+            self.low, self.high = found.low.to(self.low), found.high.to(self.high)
+            side = float((self.high - self.low).max())
             finest = min(self.config.most, round(side / (self.config.detail * float(self.pixel))))
             self.finest, self.stage = torch.tensor(max(8, finest)), torch.tensor(0)
-            shape = grid_shape(low, high, round(side / self.voxel))
-            apart = distances_between(maps, low, high, shape, self.config.blur)
+            shape = grid_shape(found.low, found.high, round(side / self.voxel))
+            apart = distances_between(maps, found, shape, self.config.blur)
         self.distance = nn.Parameter(apart.flatten().to(self.low))
         self.settle(shape)
-        places = places_of(shape, low, high)[self.row_of.flatten().cpu() >= 0]
+        places = places_of(shape, found.low, found.high)[self.row_of.flatten().cpu() >= 0]
         rgb = colours_seen(pictures[::3], maps[::3], places, self.config.band * self.voxel)
         self.colour = nn.Parameter(plain_harmonics(rgb, self.config.bands[0]).to(self.low))
         self.pictures = self.pictures[:0]
+        if self.endless:
+            self.host.remove(found.holds)
         forget_accumulators()
 
     # -- learning ------------------------------------------------------------------------------------------------------
@@ -228,16 +229,15 @@ class QuickSurface(
         return Losses({"photometric": error}, figures)
 
     def march(self, rays: Rays, grid: Distances, approach: Approach, background: Float[Tensor, "3"]) -> Met:
-        """What rays see; of a space without end, before what the host has learned of it beyond the object's box."""
+        """What rays see; of a space without end, before what the host has learned of what is around the object."""
         met = distance_march(rays, grid, approach, background)
         if not self.endless:
             return met
-        enters, leaves = within_limits(rays, grid.cells, Walk(approach.step, False, 1.0, 0.0))
+        near = torch.where(met.through > self.config.least, rays.near, rays.far)
         with torch.no_grad():
-            beyond = self.host.march(replace(rays, near=torch.where(leaves > enters, leaves, rays.near)))
+            beyond = self.host.march(replace(rays, near=near))
         rgb = met.rgb + met.through[:, None] * (beyond.rgb - background)
-        distance = met.distance + met.through * beyond.distance
-        return Met(rgb, met.through * beyond.through, distance, met.sections)
+        return Met(rgb, met.through * beyond.through, met.distance + met.through * beyond.distance, met.sections)
 
     @property
     def endless(self) -> bool:
@@ -339,7 +339,9 @@ class QuickSurface(
             density, rgb = self.host.field(points, directions)
             return self.voxel * (1 - density * self.voxel / log(2)), rgb
         grid = self.grid(self.distance)
-        return distance_at(points, grid), colour_at(points, directions, grid)
+        # what reaches the box's faces ends there
+        outside = torch.maximum(self.low - points, points - self.high).amax(1)
+        return distance_at(points, grid).maximum(outside), colour_at(points, directions, grid)
 
 
 def small() -> Experiment:

@@ -62,10 +62,10 @@ WITHOUT: dict[str, dict[str, Any]] = {
     "eikonal": {"eikonal": 0.0},
     "curvature": {"curvature": 0.0},
     "both terms": {"eikonal": 0.0, "curvature": 0.0},
-    "stages": {"stages": (1.0,), "until": (), "bands": (1,)},
+    "full resolution at first": {"stages": (0.5, 1.0)},
+    "sharpness at first": {"sharpness": (1.4, 6.0)},
     "plain colours at first": {"bands": (4, 4)},
     "harmonics": {"bands": (1, 1)},
-    "most of the grid steps": {"host_steps": 60, "training.steps": 0.76},
     "half the steps": {"training.steps": 0.5},
 }
 """ablations by name: fields of `Config` with other values, or of `Training` after `training.`, a share of its steps"""

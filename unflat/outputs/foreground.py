@@ -132,8 +132,8 @@ def distances_between(
     inside = np.pad(ndimage.gaussian_filter(inside, blur)[1:-1, 1:-1, 1:-1] > 0, 1)
     if not inside.any():
         raise ValueError(
-            "there is no surface to begin with: in the pictures as the quick grid has learned them nothing is opaque. "
-            "Give it more steps (--config.host-steps), or look at the cameras and masks (unflat data inspect)"
+            "there is no surface to begin with: depth shows nothing opaque. Look at the cameras and masks (unflat data "
+            "inspect); without masks, give the quick grid more steps (--config.host-steps)"
         )
     inside = ndimage.binary_fill_holes(inside)
     apart = ndimage.distance_transform_edt(~inside) - ndimage.distance_transform_edt(inside)

@@ -15,6 +15,7 @@ from tests.oracles.still_life import still_life
 from unflat.data.hulls import near_object
 from unflat.data.kinds import Capture
 from unflat.data.rays import RayPool, pooled
+from unflat.data.viewpoints import Viewpoints
 from unflat.evaluation.captures import scores_of
 from unflat.fields.voxels import places_of
 from unflat.geometry.solids import solidity
@@ -29,6 +30,7 @@ from unflat.methods.surfaces.quick_surface import Config, QuickSurface
 from unflat.metrics.surfaces import apart, chamfer
 from unflat.outputs import foreground
 from unflat.outputs.baking import points_of
+from unflat.outputs.fusion import DepthMap, depth_maps
 from unflat.outputs.scene_mesh import scene_mesh
 from unflat.training.optimisers import Optimiser
 from unflat.training.run import build, train
@@ -37,15 +39,14 @@ from unflat.worlds.objects import DIAGONAL, Objects
 
 RADIUS = DIAGONAL / math.sqrt(12)
 """of the generated sphere, in the scene's frame"""
-BRIEF = Config(host_steps=30, detail=1.2, until=(30,), batch_size=1024, over=60, refresh=15)
-STEPS = 90
-"""of which the last 60 are of distances"""
+BRIEF = Config(detail=1.2, until=(20,), batch_size=1024, over=60, refresh=15)
+STEPS = 60
 
 
 @pytest.fixture(scope="module")
 def capture() -> Capture:
     """A painted ball."""
-    return Objects("sphere", 12, 40).capture(progress=False)
+    return Objects("sphere", 24, 48).capture(progress=False)
 
 
 @pytest.fixture(scope="module")
@@ -71,14 +72,17 @@ def prepared(capture: Capture, config: Config = BRIEF) -> QuickSurface:
 
 
 def begun(capture: Capture, config: Config = BRIEF, radius: float = 0.55, cube: bool = False) -> QuickSurface:
-    """What comes after a host that knows a ball exactly; in a cube, of 16 voxels along a side in the end, if asked."""
-    method = prepared(capture, config)
-    if cube:
-        method.low, method.high = torch.full((3,), -0.8), torch.full((3,), 0.8)
-        method.pixel = torch.tensor(1.6 / 16 / config.detail)
-    method.host = ball(capture.scene, radius=radius)
-    method.begin()
-    return method
+    """What comes after the exact depth of a ball; in a cube, of 16 voxels along a side in the end, if asked."""
+
+    def exact(pictures: Tensor, views: Viewpoints, *_: object) -> list[DepthMap]:
+        return depth_maps(ball(capture.scene, radius=radius), views, max(pictures.shape[1:3]))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(quick_surface, "stereo_maps", exact)
+        if cube:
+            patch.setattr(quick_surface, "object_box", lambda *_: (torch.full((3,), -0.8), torch.full((3,), 0.8)))
+            patch.setattr(quick_surface, "footprint", lambda _: 1.6 / 16 / config.detail)
+        return prepared(capture, config)
 
 
 def distances(method: QuickSurface, points: Tensor) -> Tensor:
@@ -93,26 +97,30 @@ def directions(count: int, seed: int = 0) -> Tensor:
 # What it begins with
 
 
-def test_it_begins_where_the_hosts_depth_says(capture: Capture) -> None:
-    """As distances: negative inside, as large as the way to the surface, and with the host's colours there."""
+def test_it_begins_where_depth_says(capture: Capture) -> None:
+    """As distances: negative inside, as large as the way to the surface."""
     method, towards = begun(capture, replace(BRIEF, detail=0.6)), directions(500)
     for share in (0.8, 0.9, 1.0, 1.1, 1.2):
         found = distances(method, 0.55 * share * towards) / method.voxel
         assert found.mean() == pytest.approx(0.55 * (share - 1) / method.voxel, abs=0.7), share
         assert (found - found.mean()).abs().max() < 0.7
     assert (distances(method, 0.3 * towards) < 0).all()
-    exact = ball(radius=0.55)
-    colour = method.field(0.55 * towards, -towards)[1].detach()
-    assert (colour - exact.colour(0.55 * towards)).abs().mean() < 0.1
+
+
+def test_silhouettes_need_no_host_and_pictures_are_let_go(capture: Capture) -> None:
+    """Stereo finds a painted ball, and the photos its colours, before any step."""
+    method, towards = prepared(capture), directions(500)
+    assert method.host is None and method.stage == 0 and len(method.pictures) == 0
+    found = distances(method, RADIUS * towards) / method.voxel
+    assert found.abs().mean() < 0.6 and found.abs().max() < 2
+    assert scores_of(pictured(method, capture, 0), capture, 0)["PSNR"] > 17
 
 
 def test_voxels_are_as_fine_as_pixels(capture: Capture) -> None:
     method = begun(capture, replace(BRIEF, most=500))
     side, pixel = float((method.high - method.low).max()), Objects("sphere").distance / capture.pinholes[0].fx
     assert int(method.finest) == pytest.approx(side / (BRIEF.detail * pixel), abs=1)
-    method.config = replace(BRIEF, most=10)
-    method.begin()
-    assert int(method.finest) == 10
+    assert int(begun(capture, replace(BRIEF, most=10)).finest) == 10
 
 
 @pytest.mark.parametrize("closed", [True, False], ids=["closed", "open above"])
@@ -131,9 +139,10 @@ def test_what_is_closed_all_around_is_filled(capture: Capture, monkeypatch: pyte
 
 
 def test_without_anything_opaque_there_is_nothing_to_begin_with(capture: Capture) -> None:
-    method = prepared(capture)
+    bare = replace(capture, pixels=capture.pixels[:, :3].copy(), scene=replace(capture.scene, background=None))
+    method = prepared(bare, replace(BRIEF, host_experiment="tiny"))
     nn.init.constant_(method.host.get_parameter("density"), -100.0)
-    with pytest.raises(ValueError, match=r"nothing is opaque\. Give it more steps \(--config\.host-steps\)"):
+    with pytest.raises(ValueError, match=r"nothing opaque.*more steps \(--config\.host-steps\)"):
         method.begin()
 
 
@@ -143,16 +152,13 @@ def test_cameras_that_all_look_the_same_way_are_refused(capture: Capture) -> Non
         prepared(window)
 
 
-def test_a_space_without_end_gets_a_host_of_its_own(capture: Capture) -> None:
+def test_without_silhouettes_the_hosts_steps_come_first(capture: Capture) -> None:
     usual = quick_surface.small()
     assert QuickSurface.suited(usual, capture) == (usual, {})
-    endless = replace(capture, scene=replace(capture.scene, space="contracted"))
+    endless = replace(capture, scene=replace(capture.scene, space="contracted", background=None))
     suited, reasons = QuickSurface.suited(usual, endless)
-    assert (suited.config.host_experiment, suited.config.host_steps) == ("surroundings", 500)
-    learning = [one.training.steps - one.config.host_steps for one in (usual, suited)]
-    assert learning[0] == learning[1] and set(reasons) == {
-        "config.host_experiment", "config.host_steps", "training.steps"
-    }  # fmt: skip
+    assert suited.training.steps == usual.training.steps + usual.config.host_steps
+    assert set(reasons) == {"training.steps"}
 
 
 def test_of_what_hangs_together_only_the_object_is_learned(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,6 +167,10 @@ def test_of_what_hangs_together_only_the_object_is_learned(monkeypatch: pytest.M
     scene = replace(capture.scene, box=(-1.2, -1.2, -1.2, 1.2, 1.2, 1.2))
     method = prepared(replace(capture, scene=scene), replace(BRIEF, host_experiment="tiny"))
     monkeypatch.setattr(quick_surface, "depth_maps", lambda *_: still_life())
+    monkeypatch.setattr(quick_surface, "stereo_maps", lambda pictures, views, of, known: known)
+    monkeypatch.setattr(
+        quick_surface, "colours_seen", lambda pictures, maps, points, reach: torch.full((len(points), 3), 0.5)
+    )
     method.begin()
     places = places_of(method.row_of.shape, method.low, method.high)  # type: ignore[arg-type]
     inside = method.distance < 0
@@ -177,14 +187,17 @@ def test_of_what_hangs_together_only_the_object_is_learned(monkeypatch: pytest.M
 
 def test_a_finer_grid_keeps_distances_and_colours(capture: Capture) -> None:
     """Where voxels meet; what is new of the colours does not show yet."""
-    method, draw = begun(capture, replace(BRIEF, bands=(1, 4)), cube=True), torch.Generator().manual_seed(0)
+    method, draw = (
+        begun(capture, replace(BRIEF, bands=(1, 4), stages=(0.5, 1.0)), cube=True),
+        torch.Generator().manual_seed(0),
+    )
     coarse, before = method.row_of.shape, method.row_of >= 0
     method.colour.data.normal_(generator=draw)
     step = 1.6 / (coarse[0] - 1)
     places, towards = before.nonzero() * step - 0.8, directions(int(before.sum()))
     known = [part.detach() for part in method.field(places, towards)]
-    assert not method.update(BRIEF.host_steps + BRIEF.until[0] - 2), "not before its time"
-    assert method.update(BRIEF.host_steps + BRIEF.until[0] - 1)
+    assert not method.update(BRIEF.until[0] - 2), "not before its time"
+    assert method.update(BRIEF.until[0] - 1)
     assert method.row_of.shape == (17, 17, 17) == tuple(2 * n - 1 for n in coarse)
     assert method.colour.shape == (int(method.row_of.max()) + 1, 12)
     found = [part.detach() for part in method.field(places, towards)]
@@ -206,7 +219,7 @@ def test_it_learns_a_surface(learned: QuickSurface, capture: Capture) -> None:
     off = (mesh.vertices.norm(dim=1) - RADIUS) / learned.voxel
     assert off.abs().mean() < 0.2 and off.abs().max() < 1.5
     assert (distances(learned, 0.8 * RADIUS * directions(200)) < 0).all()
-    unseen = Objects("sphere", 2, 40, split="test").capture(progress=False)
+    unseen = Objects("sphere", 2, 48, split="test").capture(progress=False)
     assert min(scores_of(pictured(learned, unseen, i), unseen, i)["PSNR"] for i in range(2)) > 22
 
 
@@ -226,7 +239,9 @@ def test_it_has_no_density_and_a_grid_no_distance(learned: QuickSurface, capture
     with pytest.raises(ValueError, match=r"QuickSurface learns distances, .* and has no density: leave out --surface"):
         scene_mesh(learned, capture.viewpoints, surface="density")
     with pytest.raises(ValueError, match="QuickGrid learns a density and no distances: take its surface of depth or"):
-        scene_mesh(learned.host, capture.viewpoints, surface="distance")
+        scene_mesh(
+            build(quick_grid.QuickGrid, quick_grid.Config(), capture.extent, 0), capture.viewpoints, surface="distance"
+        )
 
 
 def test_what_reaches_the_boxs_faces_ends_there(capture: Capture) -> None:
@@ -256,11 +271,13 @@ def test_white_on_white_is_opaque_where_the_pictures_say_so(capture: Capture, al
     white = capture.pixels.copy()
     white[:, :3] = 255
     shown = replace(capture, pixels=white if alpha else np.ascontiguousarray(white[:, :3]))
-    method = begun(capture, replace(BRIEF, host_steps=0, bands=(1, 1)), radius=0.5)
+    method = begun(
+        capture, replace(BRIEF, stages=(0.5, 1.0), bands=(1, 1), sharpness=(1.4, 6.0), rates=(0.2, 0.3)), radius=0.5
+    )
     nn.init.constant_(method.colour, 20.0)
     optimiser = Optimiser(method.parameter_groups(), {p: n for n, p in method.named_parameters()}, 0.5)
     batches = pooled(RayPool(shown), 256, seed=0, among=near_object(capture))
-    for step in range(15):
+    for step in range(19):
         optimiser.zero_grad()
         method.losses(next(batches), step).total.backward()  # type: ignore[no-untyped-call]
         optimiser.step(step, 1.0)
@@ -269,7 +286,7 @@ def test_white_on_white_is_opaque_where_the_pictures_say_so(capture: Capture, al
         opacity = pictured(method, capture, i).opacity
         assert opacity is not None
         wrong.append(((opacity[0] > 0.5) != (torch.from_numpy(capture.picture(i)[..., 3]) > 127)).float().mean())
-    assert float(np.mean(wrong)) < 0.03 if alpha else float(np.mean(wrong)) > 0.1, wrong
+    assert float(np.mean(wrong)) < 0.06 if alpha else float(np.mean(wrong)) > 0.1, wrong
 
 
 def test_the_slope_of_a_plane_is_its_normal() -> None:

@@ -172,7 +172,7 @@ class QuickSurface(
             )
         self.low, self.high = object_box(data, self.low, self.high)
         self.pixel = torch.tensor(footprint(data))
-        self.poses, self.lens = kept_views(data.viewpoints, VIEWS, SIDE)
+        self.poses, self.lens = kept_views(data.viewpoints, VIEWS, min(SIDE, max(data.extent.size)))
         kept = spread_over(len(data), VIEWS)
         self.pictures = small_pictures(data, kept, views_of(self.poses, self.lens).pinholes[0])
         if self.host is None:

@@ -60,6 +60,9 @@ class Table(dict[Named, dict[str, float]]):
         if not own:
             return found
         found.seen = _seen(max(own, key=lambda line: line.date))
+        newest = max((line.date for what, line in lines if what.mesh == OURS and not what.changed), default="")
+        # a change older than what it is compared with was one of other settings
+        lines = [(what, line) for what, line in lines if not what.changed or line.date >= newest]
         elsewhere = Table()
         for what, line in lines:
             if _seen(line) == found.seen:

@@ -10,16 +10,18 @@ from collections.abc import Sequence
 
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, grid_sample, interpolate, max_pool2d
 
 from unflat.data.kinds import Capture
-from unflat.data.viewpoints import Viewpoints
+from unflat.data.viewpoints import Viewpoints, spread_over
+from unflat.fields.voxels import places_of
 from unflat.geometry.cameras import Pinhole
 from unflat.geometry.rotations import Rigid
 from unflat.kernels.plane_sweep import Sweep, plane_sweep
 from unflat.outputs.foreground import Foreground
 from unflat.outputs.fusion import NEAREST, DepthMap, behind
+from unflat.outputs.paths import kept_views, views_of
 from unflat.outputs.sights import OPAQUE
 
 OTHERS, ASIDE = 6, 25.0
@@ -32,6 +34,52 @@ NEAR = 3
 """planes on both sides of what was found at half the size"""
 CONFIRM, OFF, ASKED = 2, 3.0, 12
 """maps that have to show the same depth, within so many pixels as lengths there, of so many that look alike"""
+
+
+VIEWS, SIDE = 60, 200
+"""pictures that are kept, and pixels along their longer side"""
+COLOURED = 3
+"""every so manieth of them gives colours"""
+
+
+class SmallViews(nn.Module):
+    """Small pictures of a capture and their cameras, as a part of a method: they go into checkpoints until it has begun
+    with what they show."""
+
+    poses: Tensor
+    lens: Tensor
+    pictures: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("poses", torch.zeros(0, 4, 4, dtype=torch.float64))
+        self.register_buffer("lens", torch.zeros(6, dtype=torch.float64))
+        self.forget()
+
+    def keep(self, capture: Capture) -> None:
+        """Those of a capture."""
+        self.poses, self.lens = kept_views(capture.viewpoints, VIEWS, min(SIDE, max(capture.extent.size)))
+        self.pictures = small_pictures(capture, spread_over(len(capture), VIEWS), self.views.pinholes[0])
+
+    def forget(self) -> None:
+        """All pictures."""
+        self.register_buffer("pictures", torch.zeros(0, 1, 1, 5, dtype=torch.uint8))
+
+    @property
+    def views(self) -> Viewpoints:
+        """Where they were taken."""
+        return views_of(self.poses, self.lens)
+
+    def maps(self, of: Foreground, known: Sequence[DepthMap]) -> list[DepthMap]:
+        """`stereo_maps` of them."""
+        return stereo_maps(self.pictures.cpu(), self.views, of, known)
+
+    def colours(
+        self, maps: Sequence[DepthMap], row_of: Int[Tensor, "x y z"], of: Foreground, reach: float
+    ) -> Float[Tensor, "n 3"]:
+        """`colours_seen` at those voxels of the foreground's box that have a row."""
+        places = places_of(tuple(row_of.shape), of.low, of.high)[row_of.flatten().cpu() >= 0]  # type: ignore[arg-type]
+        return colours_seen(self.pictures.cpu()[::COLOURED], maps[::COLOURED], places, reach)
 
 
 def small_pictures(capture: Capture, indices: Sequence[int], pinhole: Pinhole) -> UInt8[Tensor, "n h w 5"]:

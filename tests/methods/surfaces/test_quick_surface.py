@@ -15,7 +15,6 @@ from tests.oracles.still_life import still_life
 from unflat.data.hulls import near_object
 from unflat.data.kinds import Capture
 from unflat.data.rays import RayPool, pooled
-from unflat.data.viewpoints import Viewpoints
 from unflat.evaluation.captures import scores_of
 from unflat.fields.voxels import places_of
 from unflat.geometry.solids import solidity
@@ -32,6 +31,7 @@ from unflat.outputs import foreground
 from unflat.outputs.baking import points_of
 from unflat.outputs.fusion import DepthMap, depth_maps
 from unflat.outputs.scene_mesh import scene_mesh
+from unflat.outputs.stereo import SmallViews
 from unflat.training.optimisers import Optimiser
 from unflat.training.run import build, train
 from unflat.training.settings import Training
@@ -74,11 +74,11 @@ def prepared(capture: Capture, config: Config = BRIEF) -> QuickSurface:
 def begun(capture: Capture, config: Config = BRIEF, radius: float = 0.55, cube: bool = False) -> QuickSurface:
     """What comes after the exact depth of a ball; in a cube, of 16 voxels along a side in the end, if asked."""
 
-    def exact(pictures: Tensor, views: Viewpoints, *_: object) -> list[DepthMap]:
-        return depth_maps(ball(capture.scene, radius=radius), views, max(pictures.shape[1:3]))
+    def exact(photos: SmallViews, *_: object) -> list[DepthMap]:
+        return depth_maps(ball(capture.scene, radius=radius), photos.views, max(photos.pictures.shape[1:3]))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(quick_surface, "stereo_maps", exact)
+        patch.setattr(SmallViews, "maps", exact)
         if cube:
             patch.setattr(quick_surface, "object_box", lambda *_: (torch.full((3,), -0.8), torch.full((3,), 0.8)))
             patch.setattr(quick_surface, "footprint", lambda _: 1.6 / 16 / config.detail)
@@ -110,7 +110,7 @@ def test_it_begins_where_depth_says(capture: Capture) -> None:
 def test_silhouettes_need_no_host_and_pictures_are_let_go(capture: Capture) -> None:
     """Stereo finds a painted ball, and the photos its colours, before any step."""
     method, towards = prepared(capture), directions(500)
-    assert method.host is None and method.stage == 0 and len(method.pictures) == 0
+    assert method.host is None and method.stage == 0 and len(method.photos.pictures) == 0
     found = distances(method, RADIUS * towards) / method.voxel
     assert found.abs().mean() < 0.6 and found.abs().max() < 2
     assert scores_of(pictured(method, capture, 0), capture, 0)["PSNR"] > 17
@@ -167,10 +167,8 @@ def test_of_what_hangs_together_only_the_object_is_learned(monkeypatch: pytest.M
     scene = replace(capture.scene, box=(-1.2, -1.2, -1.2, 1.2, 1.2, 1.2))
     method = prepared(replace(capture, scene=scene), replace(BRIEF, host_experiment="tiny"))
     monkeypatch.setattr(quick_surface, "depth_maps", lambda *_: still_life())
-    monkeypatch.setattr(quick_surface, "stereo_maps", lambda pictures, views, of, known: known)
-    monkeypatch.setattr(
-        quick_surface, "colours_seen", lambda pictures, maps, points, reach: torch.full((len(points), 3), 0.5)
-    )
+    monkeypatch.setattr(SmallViews, "maps", lambda photos, of, known: known)
+    monkeypatch.setattr(SmallViews, "colours", lambda photos, maps, rows, *_: torch.full((int(rows.max()) + 1, 3), 0.5))
     method.begin()
     places = places_of(method.row_of.shape, method.low, method.high)  # type: ignore[arg-type]
     inside = method.distance < 0

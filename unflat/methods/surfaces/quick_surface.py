@@ -2,9 +2,9 @@
 
 What is published and what is not: the opacity of a distance is NeuS's (Wang et al. 2021), that it is learned on a grid
 of voxels, without a network, Voxurf's (Wu et al. 2022) and others'; the eikonal term is Gropp et al.'s (2020). What
-makes it quick: it begins where another field stands after a few seconds (`quick_grid`), as the surface on which the
-depth of all views agrees (Curless and Levoy 1996); the walk along each ray, the compositing and all gradients are one
-loop (`kernels/distance_march.py`); and only a band of a few voxels around the surface is ever looked at.
+makes it quick: it begins with the depth of the pictures themselves (`outputs/stereo.py`), as the surface on which that
+of all views agrees (Curless and Levoy 1996); the walk along each ray, the compositing and all gradients are one loop
+(`kernels/distance_march.py`); and only a band of a few voxels around the surface is ever looked at.
 docs/methods/quick_surface.md has the figures and the reasons.
 """
 
@@ -21,14 +21,12 @@ from unflat.data.hulls import near_object, object_box, pixels_of_box
 from unflat.data.kinds import Capture, Extent
 from unflat.data.rays import RayBatch, RayPool, camera_rays, pictures_along, pooled
 from unflat.data.scenes import footprint
-from unflat.data.viewpoints import spread_over
 from unflat.fields.voxels import (
     coarse_shape,
     finer,
     finer_rows,
     grid_shape,
     occupied_cells,
-    places_of,
     plain_harmonics,
     rows_within,
 )
@@ -43,8 +41,7 @@ from unflat.kernels.walking import Cells
 from unflat.method import Group, Losses, Method, Prediction, hosted
 from unflat.outputs.foreground import Foreground, distances_between, object_between
 from unflat.outputs.fusion import depth_maps
-from unflat.outputs.paths import kept_views, views_of
-from unflat.outputs.stereo import colours_seen, small_pictures, stereo_maps
+from unflat.outputs.stereo import SmallViews
 from unflat.training.experiment import Experiment
 from unflat.training.fitting import fitted
 from unflat.training.settings import Training, seed_of
@@ -100,8 +97,6 @@ class Config:
     """steps between two looks at where the surface is"""
 
 
-VIEWS, SIDE = 60, 200
-"""pictures from whose depth the surface begins, and pixels along their longer side"""
 HOST_SIDE = 100
 """pixels of the quick grid's depth"""
 FINALLY = 10**9
@@ -123,24 +118,19 @@ class QuickSurface(
     background: Tensor
     stage: Tensor
     finest: Tensor
-    poses: Tensor
-    lens: Tensor
-    pictures: Tensor
 
     def __init__(self, config: Config, extent: Extent) -> None:
         super().__init__(config, extent)
         box = torch.tensor(self.scene.limits)
         silhouettes = self.scene.background is not None
         self.host: Any = None if silhouettes else hosted("quick_grid", extent, config.host_experiment)
+        self.photos, self.begins = SmallViews(), 0 if silhouettes else config.host_steps
         self.register_buffer("low", box[:3].clone())
         self.register_buffer("high", box[3:].clone())
-        self.register_buffer("stage", torch.tensor(-1))  # the host's
+        self.register_buffer("stage", torch.tensor(0 if silhouettes else -1))  # -1: the host's
         self.register_buffer("finest", torch.tensor(config.most))
         self.register_buffer("pixel", torch.tensor(0.0))
         self.register_buffer("background", torch.tensor(self.scene.backdrop))
-        self.register_buffer("poses", torch.zeros(0, 4, 4, dtype=torch.float64))
-        self.register_buffer("lens", torch.zeros(6, dtype=torch.float64))
-        self.register_buffer("pictures", torch.zeros(0, 1, 1, 5, dtype=torch.uint8))
         self.register_buffer("row_of", torch.full((2, 2, 2), -1, dtype=torch.int32))
         self.register_buffer("clear", torch.ones(1, 1, 1, dtype=torch.uint8))
         self.register_buffer("banded", torch.zeros(1, 1, 1, dtype=torch.bool))
@@ -172,9 +162,7 @@ class QuickSurface(
             )
         self.low, self.high = object_box(data, self.low, self.high)
         self.pixel = torch.tensor(footprint(data))
-        self.poses, self.lens = kept_views(data.viewpoints, VIEWS, min(SIDE, max(data.extent.size)))
-        kept = spread_over(len(data), VIEWS)
-        self.pictures = small_pictures(data, kept, views_of(self.poses, self.lens).pinholes[0])
+        self.photos.keep(data)
         if self.host is None:
             self.begin()
         else:
@@ -184,10 +172,9 @@ class QuickSurface(
     def begin(self) -> None:
         """The distance to where depth maps agree that the object is, and its colours there."""
         with torch.device("cpu"):  # where cameras, pictures and depth maps are, whatever device learns
-            views, pictures = views_of(self.poses, self.lens), self.pictures.cpu()
-            known = depth_maps(self.host, views, HOST_SIDE) if self.host is not None else []
+            known = depth_maps(self.host, self.photos.views, HOST_SIDE) if self.host is not None else []
             found = object_between(known, self.scene.box) if self.endless else Foreground.whole(self.low, self.high)
-            maps = stereo_maps(pictures, views, found, known)
+            maps = self.photos.maps(found, known)
             self.low, self.high = found.low.to(self.low), found.high.to(self.high)
             side = float((self.high - self.low).max())
             finest = min(self.config.most, round(side / (self.config.detail * float(self.pixel))))
@@ -196,10 +183,9 @@ class QuickSurface(
             apart = distances_between(maps, found, shape, self.config.blur)
         self.distance = nn.Parameter(apart.flatten().to(self.low))
         self.settle(shape)
-        places = places_of(shape, found.low, found.high)[self.row_of.flatten().cpu() >= 0]
-        rgb = colours_seen(pictures[::3], maps[::3], places, self.config.band * self.voxel)
+        rgb = self.photos.colours(maps, self.row_of, found, self.config.band * self.voxel)
         self.colour = nn.Parameter(plain_harmonics(rgb, self.config.bands[0]).to(self.low))
-        self.pictures = self.pictures[:0]
+        self.photos.forget()
         if self.endless:
             self.host.remove(found.holds)
         forget_accumulators()
@@ -258,12 +244,7 @@ class QuickSurface(
 
     def done(self, step: int) -> float:
         """The share of the schedules that is over."""
-        return min(1.0, max(0.0, (step - self.beginning) / self.config.over))
-
-    @property
-    def beginning(self) -> int:
-        """The first step of distances."""
-        return 0 if self.host is None else self.config.host_steps
+        return min(1.0, max(0.0, (step - self.begins) / self.config.over))
 
     def parameter_groups(self) -> list[Group]:
         if self.stage < 0:
@@ -277,7 +258,7 @@ class QuickSurface(
         return [Group([p], "touched", 2 * rate, betas=(0.9, 0.99), eps=1e-12, schedule=schedule) for p, rate in rates]
 
     def update(self, step: int) -> bool:
-        config, done = self.config, step + 1 - self.beginning
+        config, done = self.config, step + 1 - self.begins
         if self.stage < 0:
             if done < 0:
                 return self.host.update(step)
@@ -352,15 +333,7 @@ def small() -> Experiment:
 
 def tiny() -> Experiment:
     """A few steps on a few small pictures: shows that everything runs, learns little."""
-    config = Config(
-        host_experiment="tiny",
-        host_steps=2,
-        detail=1.0,
-        stages=(0.8, 1.0),
-        until=(1,),
-        batch_size=64,
-        over=2,
-        refresh=1,
-    )
+    few = {"host_experiment": "tiny", "host_steps": 2, "detail": 1.0, "stages": (0.8, 1.0), "until": (1,)}
+    config = Config(batch_size=64, over=2, refresh=1, **few)  # type: ignore[arg-type]
     training = Training(steps=5, rate=0.5, clip=0.0, log_every=1, validate_every=4, save_every=3)
     return Experiment(QuickSurface, config, training, *object_splits("vase", 6, 24))

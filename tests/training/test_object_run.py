@@ -83,8 +83,7 @@ def test_the_page_shows_every_stage(made: MeshRun) -> None:
     assert "<model-viewer" in page and "data:model/gltf-binary" in page
     assert "How well it was seen" in page and "after 5 steps" in page and made.facts["triangles"] in page
     stages = list(stages_of(made.run.folder))
-    assert stages[-1] == "at the end, after 5 steps"
-    assert any(said.startswith("the first distances to its surface") for said in stages)
+    assert 2 <= len(stages) <= 4 and stages[-1] == "after 5 steps"
 
 
 def test_other_formats_are_written_from_the_run_that_is_there(

@@ -4,17 +4,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from unflat.data.kinds import Capture
+from unflat.data.viewpoints import spread_over
 from unflat.outputs.images import save_png
 from unflat.outputs.object_mesh import ObjectMesh
 from unflat.outputs.object_report import ObjectReport, write_object_report
 from unflat.outputs.rig_picture import draw_rig
 from unflat.outputs.scene_mesh import write_in_world
 from unflat.training.captured import opened
-from unflat.training.log import read_log
 from unflat.training.run import Run
 from unflat.training.scene_report import curves_of, facts_of
 
 SEEN = "seen"
+SHOWN = 4
+"""sheets of sample pictures"""
 CAPTIONS = {"textured": "with the photos on it", "shaded": "the bare shape, under a headlight"}
 """of the other previews, by the names of their files"""
 
@@ -52,17 +54,7 @@ def report_on(
 
 
 def stages_of(run: Path) -> dict[str, Path]:
-    """Sheets of sample pictures of a run's folder, by their captions: the last one before the method entered its last
-    stage, that with which this begins, and the last one of all."""
+    """At most `SHOWN` sheets of sample pictures of a run's folder, by their captions, spread over its steps."""
     sheets = {int(file.stem): file for file in sorted((run / "samples").glob("*.png")) if file.stem.isdecimal()}
-    log = run / "log.jsonl"
-    lines = read_log(log) if log.is_file() else []
-    entered = next((int(line["step"]) for line in reversed(lines) if line.get("kind") == "stage"), None)
-    if not sheets:
-        return {}
-    chosen = {max(sheets): "at the end"}
-    if entered is not None and entered < max(sheets):
-        before = max((step for step in sheets if step < entered), default=None)
-        chosen |= {} if before is None else {before: "the radiance field that it starts from"}
-        chosen |= {entered: "the first distances to its surface"} if entered in sheets else {}
-    return {f"{said}, after {step} steps": sheets[step] for step, said in sorted(chosen.items())}
+    steps = sorted(sheets)
+    return {f"after {steps[i]} steps": sheets[steps[i]] for i in spread_over(len(steps), SHOWN)}

@@ -178,12 +178,14 @@ class QuickSurface(
             self.low, self.high = found.low.to(self.low), found.high.to(self.high)
             side = float((self.high - self.low).max())
             finest = min(self.config.most, round(side / (self.config.detail * float(self.pixel))))
-            self.finest, self.stage = torch.tensor(max(8, finest)), torch.tensor(0)
+            self.finest.fill_(max(8, finest))
+            self.stage.fill_(0)
             shape = grid_shape(found.low, found.high, round(side / self.voxel))
             apart = distances_between(maps, found, shape, self.config.blur)
         self.distance = nn.Parameter(apart.flatten().to(self.low))
         self.settle(shape)
-        rgb = self.photos.colours(maps, self.row_of, found, self.config.band * self.voxel)
+        with torch.device("cpu"):
+            rgb = self.photos.colours(maps, self.row_of, found, self.config.band * self.voxel)
         self.colour = nn.Parameter(plain_harmonics(rgb, self.config.bands[0]).to(self.low))
         self.photos.forget()
         if self.endless:

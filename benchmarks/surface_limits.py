@@ -1,12 +1,12 @@
 """The loops that most of the quick surface's learning goes into, and their limits: `surfaces.py limits`.
 
 A run is made twice, the second time under a profiler: what each kernel's loops take there, over what all of the first
-took, both in process CPU time. Then the march through distances and that of the quick grid, where learning begins, have
-their turns beside what the machine can do, with the grids as the first run left them, some batches of its rays, and
-their gradients. What a limit is stands in `kernel_limits.py`.
+took, both in process CPU time. Then the march through distances, with the grid as the first run left it, some batches
+of its rays and their gradients, and the sweep that learning begins with, of one picture, have their turns beside what
+the machine can do. What a limit is stands in `kernel_limits.py`.
 
-A sample is a place along a ray at which a loop looks up its grid. What else is done at the few that weigh in a pixel,
-and on the way back from them, is counted by their share of the samples.
+A sample is a place along a ray at which the march looks up its grid, or the sweep a neighbour's picture. What else is
+done at the few that weigh in a pixel, and on the way back from them, is counted by their share of the samples.
 """
 
 import cProfile
@@ -19,29 +19,35 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from kernel_limits import BACKWARDS, Table, Work, beside_limits
 from torch import Tensor
 
 from unflat.data.kinds import Capture
+from unflat.geometry.rotations import Rigid
 from unflat.geometry.spaces import Rays
 from unflat.kernels.distance_march import _sections, distance_march
 from unflat.kernels.occupied_steps import occupied_steps
+from unflat.kernels.plane_sweep import Sweep, plane_sweep
 from unflat.kernels.threads import share_threads
-from unflat.kernels.voxel_march import Voxels, voxel_march, voxel_raw
-from unflat.kernels.walking import Cells, Walk, met
+from unflat.kernels.walking import Cells, Walk
+from unflat.outputs.sights import OPAQUE
+from unflat.outputs.stereo import OTHERS, SmallViews
 from unflat.records import Record
 from unflat.training.timed import NEVER, Curve, curve
 
 METHOD, TITLE = "quick_surface", "surfaces, limits"
-NAMES = {"distance_march": "march through distances", "voxel_march": "march of the quick grid"}
+NAMES = {"distance_march": "march through distances", "plane_sweep": "sweep of planes"}
 """what is measured beside its limit, by the kernel's file"""
 SHARE = "share of learning"
 TOLD = 4
 """kernels whose share of learning is told, the dearest first"""
 BATCHES = 8
 """of rays, in each turn"""
+PLANES, OPERATIONS = 100, 12 + 4 + 4 * 7 + 3 * 3
+"""of a sweep; and what a sample needs: its place, four weights, four channels, and three differences"""
 KEY = 1
 """of where in its first step each ray begins"""
 
@@ -82,13 +88,13 @@ def shares(spent: Counter[str], seconds: float) -> list[Record]:
 
 
 def candidates(method: Any, capture: Capture) -> dict[str, Work]:
-    """Both marches with their gradients, as a method that has learned has them at the end."""
-    measured = {"distance_march": through_distances(method, capture), "voxel_march": hazy(method.host, capture)}
+    """Both loops: the march as a method that has learned has it at the end."""
+    measured = {"distance_march": through_distances(method, capture), "plane_sweep": sweeping(method, capture)}
     return {NAMES[name]: work for name, work in measured.items()}
 
 
 def through_distances(method: Any, capture: Capture) -> Work:
-    done = method.config.host_steps + method.config.over
+    done = method.begins + method.config.over
     grid, approach, shade = method.grid(method.distance), method.approach(done, KEY), method.background
     every = rays_of(method, capture, done)
 
@@ -106,22 +112,24 @@ def through_distances(method: Any, capture: Capture) -> Work:
     return work_of(run, seen, grid.row_of, method.colour, ends=2, kept=92, back=20)
 
 
-def hazy(host: Any, capture: Capture) -> Work:
-    """The quick grid's."""
-    walk, cells = host.walk(KEY), Cells(host.low, host.high, host.clear)
-    grid, shade, every = Voxels(host.density, host.colour, host.row_of, cells), host.background, rays_of(host, capture)
-
-    def run() -> None:
-        for rays in every:
-            rgb = voxel_march(rays, grid, walk, shade).rgb
-            torch.autograd.grad(rgb.square().mean(), (host.density, host.colour))
-
-    seen = []
-    with torch.no_grad():
-        for rays in every:
-            ray, t = met(rays, cells, walk, lambda points: voxel_raw(points, grid))
-            seen.append(Seen.of(rays, cells, walk, ray, t, voxel_march(rays, grid, walk, shade).through))
-    return work_of(run, seen, host.row_of, host.colour, ends=1, kept=48, back=16)
+def sweeping(method: Any, capture: Capture) -> Work:
+    """All planes of the object's box before the first picture, in those that look at it from a little aside."""
+    photos = SmallViews()
+    photos.keep(capture)
+    layers, views = photos.pictures.float() / 255, photos.views
+    poses = [views.cameras(i).camera_from_world[0] for i in range(len(views))]
+    apart = torch.from_numpy(np.linalg.norm(views.centres - views.centres[0], axis=1))
+    others = apart.argsort()[1 : OTHERS + 1].tolist()
+    turned = [poses[i] @ poses[0].inverse for i in others]
+    rigid = Rigid(torch.stack([one.rotation for one in turned]), torch.stack([one.translation for one in turned]))
+    sweep = Sweep(layers[0, ..., :4].contiguous(), layers[others][..., :4].contiguous(), rigid, views.pinholes[0])
+    away = float(np.linalg.norm(views.centres[0]))
+    half = float((method.high - method.low).norm()) / 2
+    planes, shown = torch.linspace(away - half, away + half, PLANES), layers[0, ..., 3] > OPAQUE
+    reach = torch.tensor([0, PLANES]).expand(*shown.shape, 2)
+    picture = Table(4 * sweep.picture.numel(), 8)  # two pixels that lie side by side, of each of two rows
+    samples = int(shown.sum()) * PLANES * OTHERS
+    return Work(lambda: plane_sweep(sweep, planes, shown, reach), samples, 8 / OTHERS, {picture: 2.0}, OPERATIONS)
 
 
 def rays_of(method: Any, capture: Capture, step: int = 0) -> list[Rays]:

@@ -163,10 +163,7 @@ class QuickSurface(
         self.low, self.high = object_box(data, self.low, self.high)
         self.pixel = torch.tensor(footprint(data))
         self.photos.keep(data)
-        if self.host is None:
-            self.begin()
-        else:
-            self.host.prepare(data)
+        self.begin() if self.host is None else self.host.prepare(data)
 
     @torch.no_grad()
     def begin(self) -> None:

@@ -60,12 +60,11 @@ class Table(dict[Named, dict[str, float]]):
         if not own:
             return found
         found.seen = _seen(max(own, key=lambda line: line.date))
-        newest = max((line.date for what, line in lines if what.mesh == OURS and not what.changed), default="")
-        # a change older than what it is compared with was one of other settings
-        lines = [(what, line) for what, line in lines if not what.changed or line.date >= newest]
+        usual = {what: line.date for what, line in lines if not what.changed}
         elsewhere = Table()
         for what, line in lines:
-            if _seen(line) == found.seen:
+            # a change that was tried before its usual settings were run again was one of other settings
+            if _seen(line) == found.seen and line.date >= usual.get(what._replace(changed=""), ""):
                 found.setdefault(what, {})[line.metric] = line.ours
                 if line.source == "peer" and line.bound is not None:
                     elsewhere.setdefault(what._replace(mesh=PROTOTYPE), {})[line.metric] = line.bound

@@ -60,11 +60,12 @@ class Table(dict[Named, dict[str, float]]):
         if not own:
             return found
         found.seen = _seen(max(own, key=lambda line: line.date))
-        usual = {what: line.date for what, line in lines if not what.changed}
+        usual = {(what, line.metric): line.date for what, line in lines if not what.changed}
         elsewhere = Table()
         for what, line in lines:
             # a change that was tried before its usual settings were run again was one of other settings
-            if _seen(line) == found.seen and line.date >= usual.get(what._replace(changed=""), ""):
+            before = usual.get((what._replace(changed=""), line.metric), "")
+            if _seen(line) == found.seen and line.date >= before:
                 found.setdefault(what, {})[line.metric] = line.ours
                 if line.source == "peer" and line.bound is not None:
                     elsewhere.setdefault(what._replace(mesh=PROTOTYPE), {})[line.metric] = line.bound

@@ -89,6 +89,17 @@ def test_an_ablation_stands_beside_the_usual_settings_on_its_own_objects(tmp_pat
     assert len(rows) == 6
 
 
+def test_an_ablation_older_than_the_usual_settings_is_of_others(tmp_path: Path) -> None:
+    record(tmp_path, "ours", "can", 0.5, "--without", "curvature")
+    record(tmp_path, "ours", "can", 0.2)
+    lines = recorded(tmp_path)
+    again = [
+        line if "curvature" in line.experiment else replace(line, date="2999-01-01T00:00:00+00:00") for line in lines
+    ]
+    assert "without curvature | 1 | 0.50 (0.20)" in surface_table.ablation_table(lines)
+    assert surface_table.ablation_table(again) == "Not run yet."
+
+
 def test_other_parts_of_the_benchmark_are_no_objects() -> None:
     others = ("chair beside the prototype", "cost, vase", "texture, vase", "limits")
     for other in (*(f"surfaces, {one}" for one in others), "quick_grid_speed, levels"):

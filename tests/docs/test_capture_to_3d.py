@@ -4,11 +4,13 @@ import importlib.util
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
 
 
+@pytest.mark.soak
 def test_the_script_makes_the_picture_that_is_shown(tmp_path: Path) -> None:
     spec = importlib.util.spec_from_file_location("capture_pictures", DOCS / "pictures" / "capture_to_3d.py")
     assert spec is not None and spec.loader is not None

@@ -5,10 +5,11 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
+from skimage.color import rgb2lab
 
 from tests.oracles.still_life import still_life
 from unflat.fields.voxels import places_of
-from unflat.outputs.cutout import _cut, _least_cut, _Surface, _walked, share_of_object
+from unflat.outputs.cutout import _counted, _cut, _least_cut, _looked_up, _Surface, _walked, share_of_object
 
 
 def cost(own: np.ndarray, pairs: np.ndarray, joined: np.ndarray, said: np.ndarray) -> float:
@@ -78,3 +79,10 @@ def test_depth_without_colours_is_refused() -> None:
     places = places_of((3, 3, 3), -torch.ones(3), torch.ones(3))
     with pytest.raises(ValueError, match="cutting out what stands in the middle needs pictures with colours"):
         share_of_object(maps, np.ones((3, 3, 3), bool), places)
+
+
+@pytest.mark.parametrize("rgb", [(0.9, 0.05, 0.05), (1.0, 0.9, 0.0), (0.05, 0.1, 0.9)], ids=["red", "yellow", "blue"])
+def test_vivid_colours_count(rgb: tuple[float, float, float]) -> None:
+    lab = rgb2lab(np.full((1, 50, 3), rgb)).reshape(-1, 3)
+    counts = _counted(lab, np.ones(50))
+    assert counts.sum() == pytest.approx(50, rel=0.01) and (_looked_up(counts, lab) > 1e-3).all()

@@ -102,5 +102,5 @@ def test_colours_are_those_of_the_pictures_that_see_a_point(capture: Capture, vi
 
 
 def test_two_pictures_are_too_few(capture: Capture, views: Viewpoints) -> None:
-    with pytest.raises(ValueError, match="needs three pictures or more, and these are 2"):
+    with pytest.raises(ValueError, match="needs 3 pictures or more, and these are 2"):
         stereo_maps(small_pictures(capture, [0, 1], views.pinholes[0]), views[:2], BOX)

@@ -168,7 +168,8 @@ def _looked_up(counts: Float[np.ndarray, "l a b"], lab: Float[np.ndarray, "n 3"]
 
 
 def _bins(lab: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
-    return (lab - (0, -64, -64)) / (100, 128, 128) * BINS
+    # vivid colours lie beyond the last bins, and count there
+    return ((lab - (0, -64, -64)) / (100, 128, 128) * BINS).clip(0, np.array(BINS) - 1e-6)
 
 
 def _least_cut(

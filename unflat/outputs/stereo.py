@@ -36,6 +36,8 @@ CONFIRM, OFF, ASKED = 2, 3.0, 12
 """maps that have to show the same depth, within so many pixels as lengths there, of so many that look alike"""
 
 
+FEWEST = 3
+"""pictures"""
 VIEWS, SIDE = 60, 200
 """pictures that are kept, and pixels along their longer side"""
 COLOURED = 3
@@ -57,7 +59,9 @@ class SmallViews(nn.Module):
         self.forget()
 
     def keep(self, capture: Capture) -> None:
-        """Those of a capture."""
+        """Those of a capture. ValueError for fewer than three."""
+        if len(capture) < FEWEST:
+            raise ValueError(f"depth from stereo needs {FEWEST} pictures or more, and these are {len(capture)}")
         self.poses, self.lens = kept_views(capture.viewpoints, VIEWS, min(SIDE, max(capture.extent.size)))
         self.pictures = small_pictures(capture, spread_over(len(capture), VIEWS), self.views.pinholes[0])
 
@@ -112,8 +116,8 @@ def stereo_maps(
 
     ValueError for fewer than three pictures.
     """
-    if len(pictures) < 3:
-        raise ValueError(f"depth from stereo needs three pictures or more, and these are {len(pictures)}")
+    if len(pictures) < FEWEST:
+        raise ValueError(f"depth from stereo needs {FEWEST} pictures or more, and these are {len(pictures)}")
     layers, poses, pinhole = pictures.float() / 255, _poses(views), views.pinholes[0]
     opaque, seen = layers[..., 3] > OPAQUE, layers[..., 4] > SEEN
     if known:
@@ -238,7 +242,8 @@ def _confirmed(
         shown = depth.isfinite()
         points = poses[here].inverse.apply(pinhole.rays()[shown] * depth[shown][:, None])
         count = torch.zeros(len(points), dtype=torch.int32)
-        for other in aside[here].argsort()[1 : ASKED + 1].tolist():
+        order = aside[here].argsort()
+        for other in order[order != here][:ASKED].tolist():
             within, off, _ = behind(DepthMap(depths[other], pinhole, poses[other]), points)
             far = OFF / pinhole.fx * poses[other].apply(points)[:, 2]
             count += within & (off.abs() < far)

@@ -122,7 +122,7 @@ class QuickSurface(
     def __init__(self, config: Config, extent: Extent) -> None:
         super().__init__(config, extent)
         box = torch.tensor(self.scene.limits)
-        silhouettes = self.scene.background is not None
+        silhouettes = self.scene.background is not None and self.scene.space == "box"
         self.host: Any = None if silhouettes else hosted("quick_grid", extent, config.host_experiment)
         self.photos, self.begins = SmallViews(), 0 if silhouettes else config.host_steps
         self.register_buffer("low", box[:3].clone())
@@ -145,7 +145,7 @@ class QuickSurface(
 
     @classmethod
     def suited(cls, experiment: Experiment, data: Capture, started: bool = False) -> tuple[Experiment, dict[str, str]]:
-        if started or data.scene.background is not None:
+        if started or (data.scene.background is not None and data.scene.space == "box"):
             return experiment, {}
         steps = experiment.training.steps + experiment.config.host_steps
         around = "no silhouettes: what is around the object is learned, too"

@@ -156,23 +156,19 @@ ROWS = (("seconds", 1e3, "ms of CPU time a step"), ("memory", 1e-6, "MB"))
 """figures, what they are multiplied by, and in which unit they are then"""
 
 
-def plotted(
-    found: dict[str, dict[str, list[dict[str, float]]]],
-    titles: dict[str, str] = TITLES,
-    rows: Sequence[tuple[str, float, str]] = ROWS,
-) -> np.ndarray:
+def plotted(found: dict[str, dict[str, list[dict[str, float]]]]) -> np.ndarray:
     """A row for each figure, a column for each of what is changed; both axes logarithmic. uint8 [h, w, 3]"""
-    canvas = Image.new("RGB", (len(found) * WIDTH + 20, len(rows) * HEIGHT + 34), "white")
+    canvas = Image.new("RGB", (len(found) * WIDTH + 20, len(ROWS) * HEIGHT + 34), "white")
     pen, font = ImageDraw.Draw(canvas), ImageFont.load_default(13)
-    for row, (key, factor, unit) in enumerate(rows):
+    for row, (key, factor, unit) in enumerate(ROWS):
         every = [factor * one[key] for methods in found.values() for points in methods.values() for one in points]
         for column, (what, methods) in enumerate(found.items()):
             panel(pen, font, column * WIDTH, row * HEIGHT, methods, (key, factor), (min(every), max(every)))
             pen.text((column * WIDTH + LEFT, row * HEIGHT + 6), unit, fill=(40, 40, 40), font=font)
             where = (column * WIDTH + (WIDTH + LEFT) / 2, (row + 1) * HEIGHT - 6)
-            pen.text(where, titles[what], fill=(40, 40, 40), font=font, anchor="ms")
+            pen.text(where, TITLES[what], fill=(40, 40, 40), font=font, anchor="ms")
     for number, method in enumerate(next(iter(found.values()))):
-        pen.text((LEFT + 140 * number, len(rows) * HEIGHT + 10), method, fill=COLOURS[number], font=font)
+        pen.text((LEFT + 140 * number, len(ROWS) * HEIGHT + 10), method, fill=COLOURS[number], font=font)
     return np.asarray(canvas)
 
 

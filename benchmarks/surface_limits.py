@@ -26,7 +26,6 @@ from kernel_limits import BACKWARDS, Table, Work, beside_limits
 from torch import Tensor
 
 from unflat.data.kinds import Capture
-from unflat.geometry.rotations import Rigid
 from unflat.geometry.spaces import Rays
 from unflat.kernels.distance_march import _sections, distance_march
 from unflat.kernels.occupied_steps import occupied_steps
@@ -117,12 +116,10 @@ def sweeping(method: Any, capture: Capture) -> Work:
     photos = SmallViews()
     photos.keep(capture)
     layers, views = photos.pictures.float() / 255, photos.views
-    poses = [views.cameras(i).camera_from_world[0] for i in range(len(views))]
+    poses = views.camera_from_scene
     apart = torch.from_numpy(np.linalg.norm(views.centres - views.centres[0], axis=1))
-    others = apart.argsort()[1 : OTHERS + 1].tolist()
-    turned = [poses[i] @ poses[0].inverse for i in others]
-    rigid = Rigid(torch.stack([one.rotation for one in turned]), torch.stack([one.translation for one in turned]))
-    sweep = Sweep(layers[0, ..., :4].contiguous(), layers[others][..., :4].contiguous(), rigid, views.pinholes[0])
+    others = apart.argsort()[1 : OTHERS + 1]
+    sweep = Sweep(layers[0, ..., :4], layers[others][..., :4], poses[others] @ poses[0].inverse, views.pinholes[0])
     away = float(np.linalg.norm(views.centres[0]))
     half = float((method.high - method.low).norm()) / 2
     planes, shown = torch.linspace(away - half, away + half, PLANES), layers[0, ..., 3] > OPAQUE

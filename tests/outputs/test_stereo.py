@@ -31,10 +31,7 @@ def views(capture: Capture) -> Viewpoints:
 
 def off_the_ball(maps: list[DepthMap]) -> torch.Tensor:
     """How far what pixels show lies outside of it."""
-    points = []
-    for one in maps:
-        there = one.depth.isfinite()
-        points.append(one.camera_from_scene.inverse.apply(one.pinhole.rays()[there] * one.depth[there][:, None]))
+    points = [one.places[one.depth.isfinite()] for one in maps]
     return torch.cat(points).norm(dim=1) - RADIUS
 
 
@@ -65,7 +62,8 @@ def test_depth_that_is_known_stays_where_it_is_of_something_else(capture: Captur
     pictures = small_pictures(capture, EVERY, views.pinholes[0])
     pictures[..., 3] = pictures[..., 4]
     known = [
-        DepthMap(torch.full((32, 32), 3.2 if i else 9.0), views.pinholes[0], one) for i, one in enumerate(poses(views))
+        DepthMap(torch.full((32, 32), 3.2 if i else 9.0), views.pinholes[0], one)
+        for i, one in enumerate(views.camera_from_scene[i] for i in range(len(views)))
     ]
     maps = stereo_maps(pictures, views, BOX, known)
     assert (maps[0].depth == 9).all()
@@ -73,10 +71,6 @@ def test_depth_that_is_known_stays_where_it_is_of_something_else(capture: Captur
     pixels = capture.picture(1)[..., 3] > 127
     seen = maps[1]._replace(depth=maps[1].depth.where(torch.from_numpy(pixels), torch.inf))
     assert off_the_ball([seen]).abs().median() < 0.05
-
-
-def poses(views: Viewpoints) -> list[object]:
-    return [views.cameras(i).camera_from_world[0] for i in range(len(views))]
 
 
 def test_small_pictures_are_what_one_plain_camera_sees(capture: Capture, views: Viewpoints) -> None:

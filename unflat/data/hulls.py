@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import max_pool2d
 
 from unflat.data.kinds import Capture
-from unflat.fields.voxels import coarse_shape, grid_shape, middles_of
+from unflat.fields.voxels import coarse_shape, corners_of, grid_shape, middles_of
 from unflat.geometry.cameras import Pinhole
 from unflat.geometry.rotations import Rigid
 from unflat.geometry.spaces import expanded
@@ -214,7 +214,7 @@ def near_object(capture: Capture, pixels: int = NEAR) -> Int[np.ndarray, "m"]:
 def pixels_of_box(capture: Capture, low: Float[Tensor, "3"], high: Float[Tensor, "3"]) -> Int[np.ndarray, "m"]:
     """Numbers of the capture's pixels in the rectangles around what a box of the scene's frame looks like: all of a
     picture whose camera stands in the box or beside it."""
-    corners = torch.stack(torch.meshgrid(*torch.stack([low, high], 1), indexing="ij"), -1).reshape(-1, 3)
+    corners = corners_of(low, high)
     found = []
     for i, pinhole in enumerate(capture.pinholes):
         local = capture.cameras(i).camera_from_world.apply(corners[None])[0]

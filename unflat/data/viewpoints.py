@@ -43,10 +43,14 @@ class Viewpoints:
 
     def cameras(self, index: int) -> Cameras:
         """One of them, to be asked for."""
-        pose = torch.from_numpy(np.asarray(self.scene_from_camera[index], np.float64))
-        camera_from_scene = Rigid(pose[None, :3, :3], pose[None, :3, 3]).inverse
-        moved = Rigid(camera_from_scene.rotation.float(), camera_from_scene.translation.float())
-        return Cameras(self.pinholes[index], moved)
+        return Cameras(self.pinholes[index], self[[index]].camera_from_scene)
+
+    @property
+    def camera_from_scene(self) -> Rigid:
+        """[n], of all of them."""
+        poses = torch.from_numpy(np.asarray(self.scene_from_camera, np.float64))
+        camera_from_scene = Rigid(poses[:, :3, :3], poses[:, :3, 3]).inverse
+        return Rigid(camera_from_scene.rotation.float(), camera_from_scene.translation.float())
 
     def to_plain(self) -> dict[str, Any]:
         """As what JSON can hold. Poses are the twelve numbers of their first three rows; equal pinholes stand once."""

@@ -11,14 +11,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import interpolate, max_pool3d, pad
 
-from unflat.geometry.spherical_harmonics import harmonics
-
 COARSE = 2
 """voxels a side of the coarse cells that say what is empty"""
 BRIGHTEST = 0.98
 """colour, at most, and 1 less this at least: a sigmoid's ends are at infinity"""
-PIECE = 2**17
-"""places asked for at once"""
 
 
 def grid_shape(low: Float[Tensor, "3"], high: Float[Tensor, "3"], cells: int) -> tuple[int, int, int]:
@@ -48,6 +44,11 @@ def middles_of(shape: tuple[int, int, int], low: Float[Tensor, "3"], high: Float
     return places_of(shape, low + half, high - half)
 
 
+def corners_of(low: Float[Tensor, "3"], high: Float[Tensor, "3"]) -> Float[Tensor, "8 3"]:
+    """Of a box."""
+    return places_of((2, 2, 2), low, high)
+
+
 def finer(values: Float[Tensor, "x y z"], shape: tuple[int, int, int]) -> Float[Tensor, "i j k"]:
     """The same field on a grid of other voxels over the same box, trilinear; exact where voxels meet."""
     return interpolate(values[None, None], shape, mode="trilinear", align_corners=True)[0, 0]
@@ -74,28 +75,6 @@ def finer_rows(
         total += share * rows[row.clamp_min(0)]
         known += share
     return total / known.clamp_min(1e-6)
-
-
-def harmonics_of(
-    colour: Callable[[Float[Tensor, "m 3"], Float[Tensor, "m 3"]], Float[Tensor, "m 3"]],
-    row_of: Int[Tensor, "x y z"],
-    low: Float[Tensor, "3"],
-    high: Float[Tensor, "3"],
-    bands: int,
-) -> Float[Tensor, "n k"]:
-    """For the voxels that have a row, spherical harmonics of red, green and blue whose sigmoid is nearly what `colour`
-    gives for places and directions.
-
-    The corners of a cube are a design: over them, harmonics up to degree 1 are orthogonal. Others are 0.
-    """
-    corners = torch.tensor([[x, y, z] for x in (-1.0, 1.0) for y in (-1.0, 1.0) for z in (-1.0, 1.0)]) / 3**0.5
-    places = places_of(tuple(row_of.shape), low, high).to(low)[row_of.flatten() >= 0]  # type: ignore[arg-type]
-    total = places.new_zeros(len(places), 3, bands)
-    for corner in corners.to(places):
-        rgb = torch.cat([colour(some, corner.expand(len(some), 3)) for some in torch.split(places, PIECE)])
-        raw = torch.logit(rgb.clamp(1 - BRIGHTEST, BRIGHTEST))
-        total[..., :4] += raw[..., None] * harmonics(corner, min(4, bands))
-    return total.flatten(1) * (4 * torch.pi / len(corners))
 
 
 def plain_harmonics(rgb: Float[Tensor, "n 3"], bands: int) -> Float[Tensor, "n k"]:

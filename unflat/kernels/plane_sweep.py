@@ -48,26 +48,25 @@ def plane_sweep(
     other picture lacks of opacity; of the two other pictures where it is least the mean, and of a pixel and its eight
     neighbours that are asked there the mean. Between planes a parabola says where it is least.
     """
-    rows, columns = shown.nonzero(as_tuple=True)
-    if len(rows) == 0:
-        return torch.full(shown.shape, torch.inf)
     loops = _loops()
-    at = _twin(sweep, planes, shown, reach) if loops is None else _looped(loops, sweep, planes, shown, reach)
-    depth = torch.full(shown.shape, torch.inf)
-    depth[rows, columns] = (planes[0] + at * (planes[-1] - planes[0]) / max(len(planes) - 1, 1)).where(
-        at >= 0, torch.nan
-    )
-    return depth
+    if loops is None:
+        return plane_sweep_torch(sweep, planes, shown, reach)
+    return _depth(_looped(loops, sweep, planes, shown, reach), planes, shown)
 
 
 def plane_sweep_torch(
     sweep: Sweep, planes: Float[Tensor, "s"], shown: Bool[Tensor, "h w"], reach: Int[Tensor, "h w 2"]
 ) -> Float[Tensor, "h w"]:
     """The readable twin, of what is not on the border of two pixels."""
-    at = torch.full(shown.shape, torch.inf)
-    at[shown] = _twin(sweep, planes, shown, reach)
-    depth = planes[0] + at * (planes[-1] - planes[0]) / max(len(planes) - 1, 1)
-    return depth.where(~shown | (at >= 0), torch.nan)
+    return _depth(_twin(sweep, planes, shown, reach), planes, shown)
+
+
+def _depth(at: Float[Tensor, "n"], planes: Float[Tensor, "s"], shown: Bool[Tensor, "h w"]) -> Float[Tensor, "h w"]:
+    """Of the pixels that are shown, from the numbers of their planes."""
+    depth = torch.full(shown.shape, torch.inf)
+    found = planes[0] + at * (planes[-1] - planes[0]) / max(len(planes) - 1, 1)
+    depth[shown] = found.where(at >= 0, torch.nan)
+    return depth
 
 
 def _twin(
@@ -78,8 +77,8 @@ def _twin(
     points = lens.rays() * planes[:, None, None, None]  # [s, h, w, 3]
     asked = shown & (number[:, None, None] >= reach[..., 0]) & (number[:, None, None] < reach[..., 1])
     costs = []
-    for picture, other_from_here in zip(sweep.others, _each(sweep.others_from_here), strict=True):
-        local = other_from_here.apply(points.view(-1, 3)).view(points.shape)
+    for index, picture in enumerate(sweep.others):
+        local = sweep.others_from_here[index].apply(points.view(-1, 3)).view(points.shape)
         place = lens.project(local)
         within = (local[..., 2] > 1e-6) & (place >= 0).all(-1) & (place < torch.tensor([width, height])).all(-1)
         place = place / torch.tensor([width, height]) * 2 - 1
@@ -125,7 +124,3 @@ def _looped(
     side_by_side(look, pieces(len(rows)))
     side_by_side(choose, pieces(len(rows)))
     return torch.from_numpy(at)
-
-
-def _each(rigid: Rigid) -> list[Rigid]:
-    return [rigid[i] for i in range(len(rigid.rotation))]

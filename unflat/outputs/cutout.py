@@ -15,7 +15,6 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from unflat.geometry.depth import unproject
 from unflat.outputs.fusion import DepthMap, behind
 from unflat.outputs.surfaces import library
 
@@ -80,7 +79,7 @@ def _shown(
 ) -> list[Bool[np.ndarray, "h w"]]:
     """The pixels of each map that show the object."""
     colours = library("skimage.color", PURPOSE)
-    places = np.concatenate([_places(one) for one in maps])
+    places = np.concatenate([one.places.flatten(0, 1).numpy() for one in maps])
     lab = np.concatenate([colours.rgb2lab(one.rgb.clamp(0, 1).numpy()).reshape(-1, 3) for one in maps])  # type: ignore[union-attr]
     room = BEYOND * cell
     inside = np.isfinite(places).all(1) & (places > low - room).all(1) & (places < high + room).all(1)
@@ -90,11 +89,6 @@ def _shown(
         shown[inside] = _cut(surface, lab[~inside])[cell_of]
     sizes = np.cumsum([one.depth.numel() for one in maps])[:-1]
     return [own.reshape(one.depth.shape) for own, one in zip(np.split(shown, sizes), maps, strict=True)]
-
-
-def _places(one: DepthMap) -> Float[np.ndarray, "n 3"]:
-    """Of a map's pixels, in the scene's frame; not finite where nothing is."""
-    return one.camera_from_scene.inverse.apply(unproject(one.depth[None], one.pinhole)[0].flatten(0, 1)).numpy()
 
 
 class _Surface(NamedTuple):

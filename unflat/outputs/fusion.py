@@ -14,6 +14,7 @@ from torch import Tensor
 
 from unflat.data.viewpoints import Viewpoints, spread_over
 from unflat.geometry.cameras import Cameras, Pinhole
+from unflat.geometry.depth import unproject
 from unflat.geometry.rotations import Rigid
 from unflat.method import Method, predict_in_pieces
 from unflat.outputs.paths import usual_pinhole
@@ -33,6 +34,12 @@ class DepthMap(NamedTuple):
     camera_from_scene: Rigid
     rgb: Float[Tensor, "h w 3"] | None = None
     """where a method gives colours"""
+
+    @property
+    def places(self) -> Float[Tensor, "h w 3"]:
+        """Of what its pixels show, in the scene's frame; not finite where nothing is."""
+        local = unproject(self.depth[None], self.pinhole)[0]
+        return self.camera_from_scene.inverse.apply(local.flatten(0, 1)).view(local.shape)
 
 
 def depth_maps(method: Method, views: Viewpoints, side: int, most: int = MOST) -> list[DepthMap]:

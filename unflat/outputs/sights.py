@@ -80,16 +80,21 @@ def sight_of(surface: Mesh, capture: Capture, index: int, shrink: float = 1.0) -
     local = camera_from_scene.apply(surface.vertices)
     local = torch.where(_beyond(camera, local)[:, None], -1.0, local)  # what reaches behind the camera is not drawn
     depth = rasterise(local[None], surface.triangles, camera).depth[0].nan_to_num(torch.inf)
-    pixels = torch.from_numpy(capture.picture(index)).float() / 255
-    opacity = pixels[..., 3:] if capture.has_alpha else torch.ones_like(pixels[..., :1])
-    layers = torch.cat([pixels[..., :3] * opacity, opacity], -1)
-    if capture.mask is not None:
-        layers = torch.cat([layers, torch.from_numpy(capture.picture(index, "mask").copy()).float()[..., None]], -1)
-    layers = _resized(layers, camera.height, camera.width)
+    layers = _resized(photo_layers(capture, index), camera.height, camera.width)
     usable = (layers[..., 3:] > OPAQUE).all(-1)
     return Sight(
         camera, camera_from_scene, depth, _trust(depth, usable, camera, _fade(surface, depth, camera)), layers[..., :4]
     )
+
+
+def photo_layers(capture: Capture, index: int) -> Float[Tensor, "h w 5"]:
+    """Of one of the photos: colour times opacity, opacity, and 1 where it is known, 0 under its mask."""
+    pixels = torch.from_numpy(capture.picture(index)).float() / 255
+    known = torch.ones_like(pixels[..., :1])
+    opacity = pixels[..., 3:] if capture.has_alpha else known
+    if capture.mask is not None:
+        known = torch.from_numpy(capture.picture(index, "mask").copy())[..., None].float()
+    return torch.cat([pixels[..., :3] * opacity, opacity, known], -1)
 
 
 def looked_at(sight: Sight, points: Float[Tensor, "n 3"], normals: Float[Tensor, "n 3"]) -> Seen:

@@ -7,6 +7,7 @@ et al. 2007, "Real-time visibility-based fusion of depth maps", do: what is plai
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
@@ -15,14 +16,14 @@ from torch.nn.functional import avg_pool2d, grid_sample, interpolate, max_pool2d
 
 from unflat.data.kinds import Capture
 from unflat.data.viewpoints import Viewpoints, spread_over
-from unflat.fields.voxels import places_of
+from unflat.fields.voxels import corners_of, places_of
 from unflat.geometry.cameras import Pinhole
 from unflat.geometry.rotations import Rigid
 from unflat.kernels.plane_sweep import Sweep, plane_sweep
 from unflat.outputs.foreground import Foreground
 from unflat.outputs.fusion import NEAREST, DepthMap, behind
 from unflat.outputs.paths import kept_views, views_of
-from unflat.outputs.sights import OPAQUE
+from unflat.outputs.sights import OPAQUE, photo_layers
 
 OTHERS, ASIDE = 6, 25.0
 """pictures that each is compared with, and by how many degrees their lines of sight to the middle differ, about"""
@@ -92,9 +93,10 @@ def small_pictures(capture: Capture, indices: Sequence[int], pinhole: Pinhole) -
     at = pinhole.rays().view(-1, 3)
     found = []
     for index in indices:
-        layers, camera = _layers(capture, index), capture.pinholes[index]
+        layers, camera = photo_layers(capture, index), capture.pinholes[index]
+        layers[..., :4] *= layers[..., 4:]
         shrink = max(1, round(camera.fx / pinhole.fx))
-        small = avg_pool2d(layers[None], shrink, ceil_mode=True)
+        small = avg_pool2d(layers.permute(2, 0, 1)[None], shrink, ceil_mode=True)
         size = torch.tensor([small.shape[3] * shrink, small.shape[2] * shrink])
         place = (camera.project(at) / size * 2 - 1).nan_to_num(-2.0)
         seen = grid_sample(small, place[None, None], "bilinear", "zeros", align_corners=False)
@@ -118,48 +120,63 @@ def stereo_maps(
     """
     if len(pictures) < FEWEST:
         raise ValueError(f"depth from stereo needs {FEWEST} pictures or more, and these are {len(pictures)}")
-    layers, poses, pinhole = pictures.float() / 255, _poses(views), views.pinholes[0]
+    layers, poses, pinhole = pictures.float() / 255, views.camera_from_scene, views.pinholes[0]
     opaque, seen = layers[..., 3] > OPAQUE, layers[..., 4] > SEEN
     if known:
         before = torch.stack([one.depth for one in known])
         usual = interpolate(before[:, None], tuple(opaque.shape[1:]), mode="nearest")[:, 0]
-        opaque &= torch.stack([_shown(d, pinhole, poses[i], of) for i, d in enumerate(usual)])
+        opaque &= torch.stack([_shown(DepthMap(depth, pinhole, poses[i]), of) for i, depth in enumerate(usual)])
     else:
         usual = torch.where(seen & ~opaque, torch.inf, -torch.inf)
     aside = _angles(views, (of.low + of.high) / 2)
-    corners = _corners(of)
-    found = [_swept(layers[..., :4], i, opaque, aside, poses, pinhole, corners) for i in range(len(layers))]
-    kept = _confirmed(found, [poses[i] for i in range(len(found))], pinhole, aside)
-    return [DepthMap(depth.where(depth.isfinite(), usual[i]), pinhole, poses[i]) for i, depth in enumerate(kept)]
+    whole = _Level(layers[..., :4].contiguous(), opaque, pinhole)
+    half, maps = whole.halved(), []
+    for here, pose in enumerate(poses[i] for i in range(len(layers))):
+        order = (aside[here] - ASIDE).abs().argsort()
+        others = order[order != here][:OTHERS]
+        depths = pose.apply(corners_of(of.low, of.high))[:, 2]
+        depth = _swept(whole, half, here, others, poses[others] @ pose.inverse, depths.aminmax())
+        maps.append(DepthMap(depth, pinhole, pose))
+    kept = _confirmed(maps, aside)
+    return [one._replace(depth=kept[i].where(kept[i].isfinite(), usual[i])) for i, one in enumerate(maps)]
+
+
+class _Level(NamedTuple):
+    """All pictures in one size."""
+
+    layers: Float[Tensor, "n h w 4"]
+    """colour times opacity, and opacity"""
+    shown: Bool[Tensor, "n h w"]
+    """where depth is asked for"""
+    pinhole: Pinhole
+
+    def halved(self) -> "_Level":
+        """At half the size, where it is asked for at every pixel that holds one of these."""
+        half = self.pinhole.resized(max(1, self.pinhole.width // 2), max(1, self.pinhole.height // 2))
+        size = half.height, half.width
+        layers = interpolate(self.layers.permute(0, 3, 1, 2), size, mode="area").permute(0, 2, 3, 1).contiguous()
+        shown = interpolate(self.shown[:, None].float(), size, mode="area")[:, 0] > 0
+        return _Level(layers, shown, half)
+
+    def sweep(self, here: int, others: Int[Tensor, "k"], others_from_here: Rigid) -> Sweep:
+        """One of them beside others."""
+        return Sweep(self.layers[here], self.layers[others], others_from_here, self.pinhole)
 
 
 def _swept(
-    layers: Float[Tensor, "n h w 4"],
-    here: int,
-    opaque: Bool[Tensor, "n h w"],
-    aside: Float[Tensor, "n n"],
-    poses: Rigid,
-    pinhole: Pinhole,
-    corners: Float[Tensor, "8 3"],
-) -> Float[Tensor, "h w"]:
-    """Depth of one of them: at half the size first, and then near what was found there."""
-    order = (aside[here] - ASIDE).abs().argsort()
-    others = order[order != here][:OTHERS]
-    turned = Rigid(poses.rotation[others], poses.translation[others]) @ poses[here].inverse
-    depths = poses[here].apply(corners)[:, 2]
-    near, far = max(float(depths.min()), NEAREST), float(depths.max())
+    whole: _Level, half: _Level, here: int, others: Int[Tensor, "k"], others_from_here: Rigid,
+    reach: tuple[Float[Tensor, ""], Float[Tensor, ""]],
+) -> Float[Tensor, "h w"]:  # fmt: skip
+    """Depth of one of them within a reach: at half the size first, and then near what was found there."""
+    near, far = max(float(reach[0]), NEAREST), float(reach[1])
     if far <= near:  # all of the box is behind the camera
-        return torch.full_like(layers[here, ..., 0], torch.inf)
-    half = pinhole.resized(max(1, pinhole.width // 2), max(1, pinhole.height // 2))
-    small = interpolate(layers[[here, *others.tolist()]].permute(0, 3, 1, 2), (half.height, half.width), mode="area")
-    small = small.permute(0, 2, 3, 1).contiguous()
-    there = interpolate(opaque[here][None, None].float(), (half.height, half.width), mode="area")[0, 0] > 0
-    planes = _planes(near, far, half, ROUGH)
-    everywhere = torch.tensor([0, len(planes)]).expand(half.height, half.width, 2)
-    rough = plane_sweep(Sweep(small[0], small[1:], turned, half), planes, there, everywhere)
-    planes = _planes(near, far, pinhole, 1.0)
-    reach = _reach(rough, planes, opaque[here].shape)
-    return plane_sweep(Sweep(layers[here], layers[others], turned, pinhole), planes, opaque[here], reach)
+        return torch.full_like(whole.layers[here, ..., 0], torch.inf)
+    planes = _planes(near, far, half.pinhole, ROUGH)
+    everywhere = torch.tensor([0, len(planes)]).expand(*half.shown.shape[1:], 2)
+    rough = plane_sweep(half.sweep(here, others, others_from_here), planes, half.shown[here], everywhere)
+    planes = _planes(near, far, whole.pinhole, 1.0)
+    asked = _reach(rough, planes, whole.shown.shape[1:])
+    return plane_sweep(whole.sweep(here, others, others_from_here), planes, whole.shown[here], asked)
 
 
 def colours_seen(
@@ -178,31 +195,11 @@ def colours_seen(
     return torch.where(weight > 0, total / weight.clamp_min(1e-9), usual)
 
 
-def _layers(capture: Capture, index: int) -> Float[Tensor, "5 h w"]:
-    """Colour times opacity, opacity, and what is known."""
-    pixels = torch.from_numpy(capture.picture(index)).float() / 255
-    known = torch.ones_like(pixels[..., :1])
-    if capture.mask is not None:
-        known = torch.from_numpy(capture.picture(index, "mask").copy())[..., None].float()
-    opacity = known * pixels[..., 3:] if capture.has_alpha else known
-    return torch.cat([pixels[..., :3] * opacity, opacity, known], -1).permute(2, 0, 1)
-
-
-def _poses(views: Viewpoints) -> Rigid:
-    """Of the scene in each camera."""
-    each = [views.cameras(i).camera_from_world[0] for i in range(len(views))]
-    return Rigid(torch.stack([p.rotation for p in each]), torch.stack([p.translation for p in each]))
-
-
 def _angles(views: Viewpoints, middle: Float[Tensor, "3"]) -> Float[Tensor, "n n"]:
     """Degrees between the lines from the middle to each camera."""
     away = torch.from_numpy(views.centres).float() - middle
     away = away / away.norm(dim=1, keepdim=True).clamp_min(1e-9)
     return torch.rad2deg((away @ away.T).clamp(-1, 1).arccos())
-
-
-def _corners(of: Foreground) -> Float[Tensor, "8 3"]:
-    return torch.cartesian_prod(*torch.stack([of.low, of.high], 1))
 
 
 def _planes(near: float, far: float, pinhole: Pinhole, pixels: float) -> Float[Tensor, "s"]:
@@ -211,11 +208,10 @@ def _planes(near: float, far: float, pinhole: Pinhole, pixels: float) -> Float[T
     return torch.linspace(near, far, 2 + math.ceil((far - near) / apart))
 
 
-def _shown(depth: Float[Tensor, "h w"], pinhole: Pinhole, pose: Rigid, of: Foreground) -> Bool[Tensor, "h w"]:
+def _shown(one: DepthMap, of: Foreground) -> Bool[Tensor, "h w"]:
     """The pixels that show the foreground by their depth."""
-    there = depth.isfinite()
-    shown = torch.zeros_like(there)
-    shown[there] = of.holds(pose.inverse.apply(pinhole.rays()[there] * depth[there][:, None]))
+    shown = one.depth.isfinite()
+    shown[shown.clone()] = of.holds(one.places[shown])
     return shown
 
 
@@ -233,21 +229,19 @@ def _reach(rough: Float[Tensor, "i j"], planes: Float[Tensor, "s"], shape: Seque
     return whole.clamp(0, len(planes)).permute(1, 2, 0).int()
 
 
-def _confirmed(
-    depths: Sequence[Float[Tensor, "h w"]], poses: Sequence[Rigid], pinhole: Pinhole, aside: Float[Tensor, "n n"]
-) -> list[Float[Tensor, "h w"]]:
-    """NaN where too few other maps show the same."""
+def _confirmed(maps: Sequence[DepthMap], aside: Float[Tensor, "n n"]) -> list[Float[Tensor, "h w"]]:
+    """The depth of each, NaN where too few other maps show the same."""
     kept = []
-    for here, depth in enumerate(depths):
-        shown = depth.isfinite()
-        points = poses[here].inverse.apply(pinhole.rays()[shown] * depth[shown][:, None])
+    for here, one in enumerate(maps):
+        shown = one.depth.isfinite()
+        points = one.places[shown]
         count = torch.zeros(len(points), dtype=torch.int32)
         order = aside[here].argsort()
-        for other in order[order != here][:ASKED].tolist():
-            within, off, _ = behind(DepthMap(depths[other], pinhole, poses[other]), points)
-            far = OFF / pinhole.fx * poses[other].apply(points)[:, 2]
+        for other in (maps[i] for i in order[order != here][:ASKED].tolist()):
+            within, off, _ = behind(other, points)
+            far = OFF / other.pinhole.fx * other.camera_from_scene.apply(points)[:, 2]
             count += within & (off.abs() < far)
-        same = torch.full_like(depth, torch.nan)
-        same[shown] = depth[shown].where(count >= CONFIRM, torch.nan)
+        same = torch.full_like(one.depth, torch.nan)
+        same[shown] = one.depth[shown].where(count >= CONFIRM, torch.nan)
         kept.append(same)
     return kept

@@ -77,9 +77,9 @@ class MeshRun:
         """What a user has to know of it: its size, its triangles, and where it was poorly seen."""
         found, coloured = self.found, next((file for file in self.previews if file.stem == "seen"), None)
         held = f", {self.volume:.3g} of its unit cubed" if found.solid.solid else ""
-        some = found.barely_seen > TOLD and found.barely_seen_faces
-        faces = f", most of it facing {some}" if some else ""
-        shown = f"; red and purple in {coloured}" if coloured is not None and found.barely_seen > TOLD else ""
+        told = found.barely_seen > TOLD
+        faces = f", most of it facing {found.barely_seen_faces}" if told and found.barely_seen_faces else ""
+        shown = f"; red and purple in {coloured}" if told and coloured is not None else ""
         return {
             "size": f"{' x '.join(f'{side:.3g}' for side in self.size)} along x, y, z, in the capture's unit",
             "triangles": f"{len(found.mesh.triangles):,}, {found.solid}{held}",

@@ -109,11 +109,17 @@ def test_it_begins_where_depth_says(capture: Capture) -> None:
 
 def test_silhouettes_need_no_host_and_pictures_are_let_go(capture: Capture) -> None:
     """Stereo finds a painted ball, and the photos its colours, before any step."""
-    method, towards = prepared(capture), directions(500)
+    method, towards = prepared(capture), directions(2000)
     assert method.host is None and method.stage == 0 and len(method.photos.pictures) == 0
     found = distances(method, RADIUS * towards) / method.voxel
     assert found.abs().mean() < 0.6 and found.abs().max() < 2
     assert scores_of(pictured(method, capture, 0), capture, 0)["PSNR"] > 17
+    exact = depth_maps(ball(capture.scene, radius=RADIUS), capture.viewpoints, 48)
+    for index in (0, 11):
+        photo = torch.from_numpy(capture.picture(index))
+        shown = exact[index].depth.isfinite() & (photo[..., 3] == 255)
+        colour = method.field(exact[index].places[shown], -towards[: int(shown.sum())])[1].detach()
+        assert (colour - photo[shown][:, :3] / 255).abs().mean() < 0.06, "0.1 if all were their mean"
 
 
 def test_voxels_are_as_fine_as_pixels(capture: Capture) -> None:
@@ -185,10 +191,8 @@ def test_of_what_hangs_together_only_the_object_is_learned(monkeypatch: pytest.M
 
 def test_a_finer_grid_keeps_distances_and_colours(capture: Capture) -> None:
     """Where voxels meet; what is new of the colours does not show yet."""
-    method, draw = (
-        begun(capture, replace(BRIEF, bands=(1, 4), stages=(0.5, 1.0)), cube=True),
-        torch.Generator().manual_seed(0),
-    )
+    config, draw = replace(BRIEF, bands=(1, 4), stages=(0.5, 1.0)), torch.Generator().manual_seed(0)
+    method = begun(capture, config, cube=True)
     coarse, before = method.row_of.shape, method.row_of >= 0
     method.colour.data.normal_(generator=draw)
     step = 1.6 / (coarse[0] - 1)
@@ -236,10 +240,9 @@ def test_its_mesh_is_solid_and_faces_outwards(learned: QuickSurface, capture: Ca
 def test_it_has_no_density_and_a_grid_no_distance(learned: QuickSurface, capture: Capture) -> None:
     with pytest.raises(ValueError, match=r"QuickSurface learns distances, .* and has no density: leave out --surface"):
         scene_mesh(learned, capture.viewpoints, surface="density")
+    grid = build(quick_grid.QuickGrid, quick_grid.Config(), capture.extent, 0)
     with pytest.raises(ValueError, match="QuickGrid learns a density and no distances: take its surface of depth or"):
-        scene_mesh(
-            build(quick_grid.QuickGrid, quick_grid.Config(), capture.extent, 0), capture.viewpoints, surface="distance"
-        )
+        scene_mesh(grid, capture.viewpoints, surface="distance")
 
 
 def test_what_reaches_the_boxs_faces_ends_there(capture: Capture) -> None:
@@ -264,18 +267,18 @@ def test_normals_are_the_balls_and_face_the_camera(learned: QuickSurface, captur
 
 
 @pytest.mark.parametrize("alpha", [True, False], ids=["with opacity", "without"])
-def test_white_on_white_is_opaque_where_the_pictures_say_so(capture: Capture, alpha: bool) -> None:
+def test_white_on_white_is_opaque_where_the_pictures_say_so(alpha: bool) -> None:
     """A white surface that begins too small: its colours are explained by the background as well."""
+    capture = Objects("sphere", 12, 40).capture(progress=False)
     white = capture.pixels.copy()
     white[:, :3] = 255
     shown = replace(capture, pixels=white if alpha else np.ascontiguousarray(white[:, :3]))
-    method = begun(
-        capture, replace(BRIEF, stages=(0.5, 1.0), bands=(1, 1), sharpness=(1.4, 6.0), rates=(0.2, 0.3)), radius=0.5
-    )
+    soft = replace(BRIEF, stages=(0.5, 1.0), until=(30,), bands=(1, 1), sharpness=(1.4, 6.0), rates=(0.2, 0.3))
+    method = begun(capture, soft, radius=0.5)
     nn.init.constant_(method.colour, 20.0)
     optimiser = Optimiser(method.parameter_groups(), {p: n for n, p in method.named_parameters()}, 0.5)
     batches = pooled(RayPool(shown), 256, seed=0, among=near_object(capture))
-    for step in range(19):
+    for step in range(15):
         optimiser.zero_grad()
         method.losses(next(batches), step).total.backward()  # type: ignore[no-untyped-call]
         optimiser.step(step, 1.0)
@@ -284,7 +287,7 @@ def test_white_on_white_is_opaque_where_the_pictures_say_so(capture: Capture, al
         opacity = pictured(method, capture, i).opacity
         assert opacity is not None
         wrong.append(((opacity[0] > 0.5) != (torch.from_numpy(capture.picture(i)[..., 3]) > 127)).float().mean())
-    assert float(np.mean(wrong)) < 0.06 if alpha else float(np.mean(wrong)) > 0.1, wrong
+    assert float(np.mean(wrong)) < 0.03 if alpha else float(np.mean(wrong)) > 0.1, wrong
 
 
 def test_the_slope_of_a_plane_is_its_normal() -> None:

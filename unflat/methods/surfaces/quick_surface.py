@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from unflat.data.hulls import near_object, object_box, pixels_of_box
-from unflat.data.kinds import Capture, Extent
+from unflat.data.kinds import Capture, Extent, Scene
 from unflat.data.rays import RayBatch, RayPool, camera_rays, pictures_along, pooled
 from unflat.data.scenes import footprint
 from unflat.fields.voxels import (
@@ -103,6 +103,11 @@ FINALLY = 10**9
 """the step with which everything is drawn: after the last"""
 
 
+def has_silhouettes(scene: Scene) -> bool:
+    """Whether the pictures themselves say where the object is: then no host is needed."""
+    return scene.background is not None and scene.space == "box"
+
+
 class QuickSurface(
     Method, config=Config, takes=Capture, asks=Cameras, gives=("rgb", "depth", "normals", "opacity"),
     field_gives="distance",
@@ -122,7 +127,7 @@ class QuickSurface(
     def __init__(self, config: Config, extent: Extent) -> None:
         super().__init__(config, extent)
         box = torch.tensor(self.scene.limits)
-        silhouettes = self.scene.background is not None and self.scene.space == "box"
+        silhouettes = has_silhouettes(self.scene)
         self.host: Any = None if silhouettes else hosted("quick_grid", extent, config.host_experiment)
         self.photos, self.begins = SmallViews(), 0 if silhouettes else config.host_steps
         self.register_buffer("low", box[:3].clone())
@@ -145,7 +150,7 @@ class QuickSurface(
 
     @classmethod
     def suited(cls, experiment: Experiment, data: Capture, started: bool = False) -> tuple[Experiment, dict[str, str]]:
-        if started or (data.scene.background is not None and data.scene.space == "box"):
+        if started or has_silhouettes(data.scene):
             return experiment, {}
         steps = experiment.training.steps + experiment.config.host_steps
         around = "no silhouettes: what is around the object is learned, too"
